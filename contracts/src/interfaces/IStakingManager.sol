@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.37;
+
+/// @title  StakingManager: a pool per provider with O(1) slashing (SP-3, SP-4, SP-51)
+/// @notice Amounts in SPON wei. A pool is {tokens, shares, thawing tokens, thawing shares, nonce}; own stake and
+///         delegations are shares of it; a slash scales all of them at once and never reverts. Delegations count towards
+///         a provider's stake from the next era on; redelegated stake stays slashable at its source while it unbonds.
+interface IStakingManager {
+    event Staked(uint256 indexed provider, address indexed staker, uint256 tokens, uint256 shares);
+    event Delegated(
+        uint256 indexed provider, address indexed delegator, uint256 tokens, uint256 shares, uint256 fromEra
+    );
+    event UnbondingStarted(
+        uint256 indexed provider, address indexed staker, uint256 indexed request, uint256 tokens, uint256 until
+    );
+    event Redelegated(uint256 indexed from, uint256 indexed to, address indexed staker, uint256 tokens, uint256 until);
+    event StakeWithdrawn(uint256 indexed provider, address indexed staker, uint256 indexed request, uint256 tokens);
+    event StakeSlashed(uint256 indexed provider, uint256 tokens, address indexed by, bytes32 reason);
+    event RewardAdded(uint256 indexed provider, uint256 tokens);
+    event TierStakeSet(uint256 indexed tier, uint256 tokens);
+
+    error StakingManager_ZeroAmount();
+    error StakingManager_NotSlasher(address caller);
+    error StakingManager_NotOwner(uint256 provider, address caller);
+    error StakingManager_StillUnbonding(uint256 request, uint256 until);
+    error StakingManager_UnknownRequest(uint256 request);
+    error StakingManager_InsufficientShares(uint256 have, uint256 need);
+    error StakingManager_TooFewShares(uint256 got, uint256 minimum);
+    error StakingManager_UnknownProvider(uint256 provider);
+    error StakingManager_SameProvider(uint256 provider);
+
+    /// @notice Own stake of the provider's owner: counts at once.
+    function stake(uint256 provider, uint256 tokens) external returns (uint256 shares);
+    function permitAndStake(uint256 provider, uint256 tokens, uint256 deadline, uint8 v, bytes32 r, bytes32 s)
+        external
+        returns (uint256 shares);
+    function delegate(uint256 provider, uint256 tokens, uint256 minShares) external returns (uint256 shares);
+    /// @notice Own stake or delegation alike; withdrawable after the unbonding time.
+    function unstake(uint256 provider, uint256 shares) external returns (uint256 request);
+    function redelegate(uint256 from, uint256 to, uint256 shares, uint256 minShares) external returns (uint256 request);
+    function withdraw(uint256 request) external returns (uint256 tokens);
+    /// @notice LeaseBook and later judges (constructor wiring). Takes min(tokens, all that is slashable) and burns it.
+    function slash(uint256 provider, uint256 tokens, bytes32 reason) external returns (uint256 slashed);
+    function addReward(uint256 provider, uint256 tokens) external;
+    /// @notice Rolls delegations whose era has come into the provider's counted stake; anyone may call.
+    function sync(uint256 provider) external;
+    function setTierStake(uint256 tier, uint256 tokens) external;
+
+    /// @return own tokens of the owner's shares
+    /// @return counted all that counts in this era, own stake included
+    function stakeOf(uint256 provider) external view returns (uint256 own, uint256 counted);
+    function sharesOf(uint256 provider, address staker) external view returns (uint256);
+    function tokensFor(uint256 provider, uint256 shares) external view returns (uint256);
+    /// @notice Stake that a tier (1–7) asks for.
+    function tierStake(uint256 tier) external view returns (uint256);
+    function unbondingTime() external view returns (uint256);
+}
