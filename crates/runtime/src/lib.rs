@@ -1,1 +1,29 @@
-//! placeholder
+//! What a container engine must be able to do for a provider: run the workloads of its leases and tell about them.
+//!
+//! One trait, [`Runtime`], and one conformance suite (feature `conformance`) for every backend (Docker, Kubernetes).
+//! The backend is a cache of nothing: what it runs is labelled with its [`Owner`], so a provider that lost its own
+//! disk finds its leases, their replicas and their sealed manifests again by [`Runtime::observe`].
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod api;
+pub mod error;
+pub mod observed;
+pub mod stream;
+pub mod vault;
+pub mod workload;
+
+pub use api::{Runtime, Switchboard};
+pub use error::RuntimeError;
+pub use observed::{
+    Capabilities, Enforcement, Exit, ExitReason, Limit, Observed, ObservedService, Replica, ReplicaState,
+};
+pub use stream::{
+    ByteStream, Event, EventKind, EventStream, ExecInput, ExecOutput, ExecRequest, ExecSession, LeaseStream,
+    LogLine, LogOptions, LogStream, OutputKind, TtySize,
+};
+pub use vault::{Vault, VaultError};
+pub use workload::{
+    Credentials, Owner, Port, Protocol, PullPolicy, RestartPolicy, Secret, SecretFile, Service,
+    ServiceLimits, Volume, VolumeKind, Workload,
+};
