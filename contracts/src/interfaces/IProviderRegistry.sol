@@ -48,6 +48,8 @@ interface IProviderRegistry {
     function approve(uint256 proposal) external returns (uint256 provider);
     function reject(uint256 proposal) external;
     function setAutoApproval(bool on) external;
+    /// @notice Governance: 1 (best) to 7 (SP-6). The stake is checked against the new tier at once.
+    function setTrustTier(uint256 provider, uint256 tier) external;
 
     /// @notice Owner only. Capacity may not fall below what is leased; the hot key may change.
     function setRecord(uint256 provider, ProviderRecord calldata record) external;
@@ -56,14 +58,20 @@ interface IProviderRegistry {
     /// @notice Owner or hot key: no new leases, present ones stay.
     function setDraining(uint256 provider, bool draining) external;
 
-    /// @notice LeaseBook only: moves units between free and leased. Never reverts on release.
+    /// @notice LeaseBook only: moves units between free and leased. Neither reverts for want of capacity: a provider that
+    ///         won more than it has is overbooked, and pays for what it cannot confirm.
     function take(uint256 provider, uint256 units, uint256 gpus) external;
     function give(uint256 provider, uint256 units, uint256 gpus) external;
     /// @notice LeaseBook only: bars until the stake is topped up.
     function bar(uint256 provider, uint256 lease) external;
     /// @notice StakingManager only.
+    /// @param stake wei that count in this era
+    /// @param sufficient whether that is what the provider's trust tier asks for
+    /// @param toppedUp whether the owner has just staked again what slashes took: lifts a bar
+    /// @param slashes how often it was slashed
     function setStake(uint256 provider, uint256 stake, bool sufficient, bool toppedUp, uint256 slashes) external;
-    /// @notice Ratings only; `rating` × 100 + 1.
+    /// @notice Ratings only.
+    /// @param rating average × 100 + 1
     function setRating(uint256 provider, uint256 rating) external;
 
     function profileOf(address hotKey) external view returns (Profile);
@@ -72,6 +80,7 @@ interface IProviderRegistry {
     function nextPin(uint256 provider) external view returns (bytes32);
     function hotKeyOf(uint256 provider) external view returns (address);
     function ownerOf(uint256 provider) external view returns (address);
+    /// @notice Deterministic, the same before and after registration.
     function accountOf(uint256 provider) external view returns (address);
     function providerCount() external view returns (uint256);
     function autoApproval() external view returns (bool);

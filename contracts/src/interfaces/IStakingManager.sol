@@ -28,6 +28,9 @@ interface IStakingManager {
     error StakingManager_TooFewShares(uint256 got, uint256 minimum);
     error StakingManager_UnknownProvider(uint256 provider);
     error StakingManager_SameProvider(uint256 provider);
+    error StakingManager_UnknownTier(uint256 tier);
+    /// The unbonding time must be longer than an era.
+    error StakingManager_BadUnbondingTime(uint256 unbondingTime, uint256 eraLength);
 
     /// @notice Own stake of the provider's owner: counts at once.
     function stake(uint256 provider, uint256 tokens) external returns (uint256 shares);
@@ -35,12 +38,16 @@ interface IStakingManager {
         external
         returns (uint256 shares);
     function delegate(uint256 provider, uint256 tokens, uint256 minShares) external returns (uint256 shares);
-    /// @notice Own stake or delegation alike; withdrawable after the unbonding time.
+    /// @notice Own stake or delegation alike; withdrawable after the unbonding time. Leaves no share or at least MIN_SHARES.
     function unstake(uint256 provider, uint256 shares) external returns (uint256 request);
+    /// @notice Thaws at `from`; `withdraw` then delegates what is left to `to`, or pays it out when that would give fewer
+    ///         than `minShares`. Counts for neither meanwhile.
     function redelegate(uint256 from, uint256 to, uint256 shares, uint256 minShares) external returns (uint256 request);
     function withdraw(uint256 request) external returns (uint256 tokens);
-    /// @notice LeaseBook and later judges (constructor wiring). Takes min(tokens, all that is slashable) and burns it.
+    /// @notice LeaseBook and later judges (constructor wiring). Takes min(tokens, all that is slashable), active and
+    ///         thawing stake alike, and burns it; dust of less than a millionth of a wei per share goes with it.
     function slash(uint256 provider, uint256 tokens, bytes32 reason) external returns (uint256 slashed);
+    /// @notice Adds to what every share of the provider is worth; anyone may pay.
     function addReward(uint256 provider, uint256 tokens) external;
     /// @notice Rolls delegations whose era has come into the provider's counted stake; anyone may call.
     function sync(uint256 provider) external;
@@ -51,6 +58,17 @@ interface IStakingManager {
     function stakeOf(uint256 provider) external view returns (uint256 own, uint256 counted);
     function sharesOf(uint256 provider, address staker) external view returns (uint256);
     function tokensFor(uint256 provider, uint256 shares) external view returns (uint256);
+    /// @notice Tokens that wait out the unbonding time, still slashable.
+    function thawingOf(uint256 provider) external view returns (uint256 tokens);
+    /// @return staker zero when there is no such request
+    /// @return provider whose slashes it still bears
+    /// @return target provider that it is redelegated to, or 0
+    /// @return tokens what it would pay now
+    /// @return until unix seconds
+    function requestOf(uint256 request)
+        external
+        view
+        returns (address staker, uint256 provider, uint256 target, uint256 tokens, uint256 until);
     /// @notice Stake that a tier (1–7) asks for.
     function tierStake(uint256 tier) external view returns (uint256);
     function unbondingTime() external view returns (uint256);
