@@ -1,1 +1,39 @@
-//! placeholder
+//! Real parts for tests: Anvil with the contracts deployed, Postgres, Docker, daemons as processes, a network that can
+//! be cut. Everything it starts ends when its handle is dropped, and everything it writes lies in temporary folders or
+//! in the cache outside of the clone.
+
+pub mod anvil;
+pub mod daemon;
+pub mod devnet;
+pub mod docker;
+pub mod paths;
+pub mod postgres;
+pub mod proxy;
+
+pub use anvil::Anvil;
+pub use daemon::Daemon;
+pub use devnet::{Devnet, ProviderSetup};
+pub use paths::{binary, cache_dir, free_port, repo_root};
+pub use postgres::Postgres;
+pub use proxy::Proxy;
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// Polls `check` every 20 ms until it gives a value; an error names `what` after `limit`.
+///
+/// # Errors
+/// When `limit` passes first.
+pub async fn eventually<T, F>(what: &str, limit: Duration, mut check: impl FnMut() -> F) -> anyhow::Result<T>
+where
+    F: Future<Output = Option<T>>,
+{
+    let start = Instant::now();
+    loop {
+        if let Some(value) = check().await {
+            return Ok(value);
+        }
+        anyhow::ensure!(start.elapsed() < limit, "{what} did not happen within {limit:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,335 @@
+//! Anvil with the market deployed on it by `contracts/script/Deploy.s.sol`. The deployed state is kept in the cache by
+//! the hash of the contracts, so that only the first start after a change takes the time of a build.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use alloy::primitives::{Address, B256, Bytes, U256};
+use alloy::providers::ext::AnvilApi;
+use alloy::rpc::types::TransactionReceipt;
+use alloy::signers::local::PrivateKeySigner;
+use anyhow::{Context, Result, bail, ensure};
+use fs4::FileExt;
+use iono_bindings::{
+    AddressBook, IDevDollar, IERC20, IEscrow, IOrderBook, IProviderRegistry, IStakingManager, ProviderRecord, Spec,
+    Terms, order_flags,
+};
+use iono_primitives::{OrderId, ProviderId, Rate, Resources, TokenId, WalletId};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use crate::{Anvil, paths};
+
+/// The deployment script, from the repository's root.
+const SCRIPT: &str = "contracts/script/Deploy.s.sol";
+/// What the deployment and so the cached state depend on, from the repository's root.
+const INPUTS: [&str; 4] = ["contracts/src", "contracts/script", "foundry.toml", "package-lock.json"];
+/// Id of the test dollar.
+const DOLLAR: TokenId = TokenId(1);
+
+/// A chain with the market on it.
+pub struct Devnet {
+    /// The chain; account 0 deployed the contracts and administers them.
+    pub anvil: Anvil,
+    /// Where the contracts are.
+    pub book: AddressBook,
+    dir: TempDir,
+}
+
+/// What a test provider says of itself.
+pub struct ProviderSetup {
+    /// Owns the provider and its stake.
+    pub owner: PrivateKeySigner,
+    /// Bids and confirms.
+    pub hot: PrivateKeySigner,
+    /// What it offers.
+    pub capacity: Resources,
+    /// Area and zone.
+    pub region: u16,
+    /// Tiers and compliance bits.
+    pub attributes: u32,
+    /// SHA-256 of its lease API's SubjectPublicKeyInfo.
+    pub pin: B256,
+    /// `host:port` of its lease API.
+    pub endpoint: String,
+    /// Stake in whole SPON.
+    pub stake: u64,
+}
+
+impl ProviderSetup {
+    /// A machine of 16 cores, 64 GiB and 1 TiB in `local` with the highest plain tiers.
+    #[must_use]
+    pub fn new(owner: PrivateKeySigner, hot: PrivateKeySigner) -> Self {
+        Self {
+            owner,
+            hot,
+            capacity: Resources { cpu: 16_000, memory: 65_536, storage: 1 << 20, ..Resources::default() },
+            region: 0x0100,
+            attributes: 0,
+            pin: B256::repeat_byte(7),
+            endpoint: "127.0.0.1:8443".to_owned(),
+            stake: 1_000_000,
+        }
+    }
+}
+
+impl Devnet {
+    /// Mines a block for every transaction.
+    ///
+    /// # Errors
+    /// When npm's packages are missing or the deployment fails.
+    pub async fn start() -> Result<Self> {
+        Self::with(None).await
+    }
+
+    /// Mines a block every `block_time`.
+    ///
+    /// # Errors
+    /// As [`Devnet::start`].
+    pub async fn with_block_time(block_time: Duration) -> Result<Self> {
+        Self::with(Some(block_time)).await
+    }
+
+    async fn with(block_time: Option<Duration>) -> Result<Self> {
+        let cached = cached_deployment().await?;
+        let anvil = Anvil::with(block_time, None).await?;
+        let state = fs::read(cached.join("state"))?;
+        ensure!(anvil.provider().anvil_load_state(Bytes::from(state)).await?, "Anvil refused the cached state");
+        let dir = tempfile::tempdir()?;
+        fs::copy(cached.join("addresses.json"), dir.path().join("addresses.json"))?;
+        let book = AddressBook::load(dir.path().join("addresses.json"))?;
+        Ok(Self { anvil, book, dir })
+    }
+
+    /// The address book as a file, for daemons.
+    #[must_use]
+    pub fn book_path(&self) -> PathBuf {
+        self.dir.path().join("addresses.json")
+    }
+
+    /// A folder that vanishes with the devnet, for what belongs to the test.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The key that deployed the contracts.
+    #[must_use]
+    pub fn admin(&self) -> PrivateKeySigner {
+        self.anvil.key(0)
+    }
+
+    /// Address of the test dollar.
+    ///
+    /// # Errors
+    /// When the RPC fails.
+    pub async fn dollar(&self) -> Result<Address> {
+        let tokens = iono_bindings::IPaymentTokens::new(self.book.payment_tokens, self.anvil.provider());
+        Ok(tokens.assetOf(U256::from(DOLLAR.0)).call().await?)
+    }
+
+    /// Id of the test dollar.
+    #[must_use]
+    pub fn dollar_id(&self) -> TokenId {
+        DOLLAR
+    }
+
+    /// Sends a call from `key` and waits until it is mined.
+    ///
+    /// # Errors
+    /// With the revert in words when it fails.
+    pub async fn send(&self, key: &PrivateKeySigner, to: Address, call: impl alloy::sol_types::SolCall) -> Result<TransactionReceipt> {
+        let provider = self.anvil.signing(key);
+        let request = alloy::rpc::types::TransactionRequest::default().to(to).input(call.abi_encode().into());
+        let sent = alloy::providers::Provider::send_transaction(&provider, request).await;
+        let pending = sent.map_err(|error| match iono_bindings::revert_of(&error) {
+            Some(explained) => anyhow::anyhow!("{}: {explained}", explained.code),
+            None => error.into(),
+        })?;
+        let receipt = pending.with_timeout(Some(Duration::from_secs(30))).get_receipt().await?;
+        ensure!(receipt.status(), "{} reverted", receipt.transaction_hash);
+        Ok(receipt)
+    }
+
+    /// Gives `to` this many of the test dollar's smallest units.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn mint(&self, to: Address, amount: u128) -> Result<()> {
+        let dollar = self.dollar().await?;
+        self.send(&self.admin(), dollar, IDevDollar::mintCall { to, amount: U256::from(amount) }).await?;
+        Ok(())
+    }
+
+    /// Opens a wallet of `owner` with this many of the test dollar's smallest units in it.
+    ///
+    /// # Errors
+    /// When a transaction fails.
+    pub async fn wallet(&self, owner: &PrivateKeySigner, amount: u128) -> Result<WalletId> {
+        self.mint(owner.address(), amount).await?;
+        let (dollar, amount) = (self.dollar().await?, U256::from(amount));
+        let receipt = self.send(owner, self.book.escrow, IEscrow::createWalletCall { owner: owner.address() }).await?;
+        let created = receipt.decoded_log::<IEscrow::WalletCreated>().context("no WalletCreated")?;
+        self.send(owner, dollar, IERC20::approveCall { spender: self.book.escrow, amount }).await?;
+        let deposit = IEscrow::depositCall { wallet: created.wallet, token: U256::from(DOLLAR.0), amount };
+        self.send(owner, self.book.escrow, deposit).await?;
+        Ok(WalletId(created.wallet.to()))
+    }
+
+    /// Registers, approves and stakes a provider, and gives its keys ether.
+    ///
+    /// # Errors
+    /// When a transaction fails.
+    pub async fn provider(&self, setup: &ProviderSetup) -> Result<ProviderId> {
+        for key in [&setup.owner, &setup.hot] {
+            self.anvil.fund(key.address(), 100 * 10_u128.pow(18)).await?;
+        }
+        let registry = IProviderRegistry::new(self.book.provider_registry, self.anvil.provider());
+        let record = ProviderRecord {
+            hotKey: setup.hot.address(),
+            region: setup.region,
+            attributes: alloy::primitives::aliases::U24::from(setup.attributes),
+            tokens: alloy::primitives::aliases::U48::from(u64::MAX >> 16),
+            offersOwn: true,
+            offersFizz: false,
+            capacity: setup.capacity.word(),
+            pin: setup.pin,
+            endpoint: setup.endpoint.clone(),
+        };
+        let call = IProviderRegistry::proposeCall { record };
+        let receipt = self.send(&setup.owner, self.book.provider_registry, call).await?;
+        if !registry.autoApproval().call().await? {
+            let proposed = receipt.decoded_log::<IProviderRegistry::ProviderProposed>().context("no proposal")?;
+            let call = IProviderRegistry::approveCall { proposal: proposed.proposal };
+            self.send(&self.admin(), self.book.provider_registry, call).await?;
+        }
+        let provider = registry.providerCount().call().await?;
+        let tokens = U256::from(setup.stake) * U256::from(10).pow(U256::from(18));
+        let call = IERC20::transferCall { to: setup.owner.address(), amount: tokens };
+        self.send(&self.admin(), self.book.spon, call).await?;
+        let call = IERC20::approveCall { spender: self.book.staking_manager, amount: tokens };
+        self.send(&setup.owner, self.book.spon, call).await?;
+        self.send(&setup.owner, self.book.staking_manager, IStakingManager::stakeCall { provider, tokens }).await?;
+        Ok(ProviderId(provider.to()))
+    }
+
+    /// Orders an hour of half a core at up to `max_rate` in test dollars.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn order(&self, owner: &PrivateKeySigner, wallet: WalletId, max_rate: Rate) -> Result<OrderId> {
+        let resources = Resources { cpu: 500, memory: 128, storage: 256, endpoints: 1, ..Resources::default() };
+        let terms = Terms {
+            wallet: alloy::primitives::aliases::U48::from(wallet.0),
+            token: DOLLAR.0,
+            duration: 3_600,
+            maxRate: alloy::primitives::aliases::U80::from(max_rate.0),
+            region: 0,
+            requirements: alloy::primitives::aliases::U24::ZERO,
+            flags: order_flags::PROVIDER,
+        };
+        let spec = Spec {
+            resources: resources.word(),
+            manifestHash: B256::repeat_byte(1),
+            providers: U256::ZERO,
+            groups: iono_primitives::Group::encode(&[iono_primitives::Group {
+                count: 1,
+                cpu: 500,
+                memory: 128,
+                ephemeral: 256,
+                ..Default::default()
+            }])
+            .into(),
+        };
+        let receipt = self.send(owner, self.book.order_book, IOrderBook::createOrderCall { terms, spec }).await?;
+        let created = receipt.decoded_log::<IOrderBook::OrderCreated>().context("no OrderCreated")?;
+        Ok(OrderId(created.order.to()))
+    }
+
+    /// Bids for an order with a provider's hot key.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn bid(&self, hot: &PrivateKeySigner, order: OrderId, rate: Rate) -> Result<()> {
+        let rate = alloy::primitives::aliases::U80::from(rate.0);
+        let call = IOrderBook::placeBidCall { order: order.into(), rate, fizz: 0 };
+        self.send(hot, self.book.order_book, call).await?;
+        Ok(())
+    }
+}
+
+/// The folder with `state` and `addresses.json` for the contracts as they are now; deploys if it is not there yet.
+async fn cached_deployment() -> Result<PathBuf> {
+    let root = paths::repo_root()?;
+    let cache = paths::cache_dir()?;
+    fs::create_dir_all(&cache)?;
+    let dir = cache.join(format!("devnet-{}", contracts_hash(&root)?));
+    if dir.join("state").is_file() {
+        return Ok(dir);
+    }
+    // One deployment at a time over all test processes.
+    let lock = File::create(cache.join("devnet.lock"))?;
+    let lock = tokio::task::spawn_blocking(move || FileExt::lock(&lock).map(|()| lock)).await??;
+    if !dir.join("state").is_file() {
+        let fresh = tempfile::Builder::new().prefix("devnet-new-").tempdir_in(&cache)?;
+        deploy(&root, fresh.path()).await?;
+        fs::rename(fresh.keep(), &dir)?;
+    }
+    drop(lock);
+    Ok(dir)
+}
+
+/// Builds and deploys onto an Anvil of its own, and writes state and addresses to `target`.
+async fn deploy(root: &Path, target: &Path) -> Result<()> {
+    ensure!(root.join(SCRIPT).is_file(), "{SCRIPT} is missing");
+    let anvil = Anvil::start().await?;
+    let key = hex::encode(anvil.key(0).to_bytes());
+    let addresses = target.join("addresses.json");
+    let output = tokio::process::Command::new(paths::foundry("forge")?)
+        .current_dir(root)
+        .args(["script", SCRIPT, "--broadcast", "--slow", "--rpc-url", &anvil.url(), "--private-key", &key])
+        .env("IONO_ADDRESS_BOOK", &addresses)
+        .env("FOUNDRY_DISABLE_NIGHTLY_WARNING", "1")
+        .stdin(Stdio::null())
+        .output()
+        .await?;
+    if !output.status.success() || !addresses.is_file() {
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        bail!("the deployment failed:\n{text}");
+    }
+    AddressBook::load(&addresses)?;
+    fs::write(target.join("state"), anvil.provider().anvil_dump_state().await?)?;
+    Ok(())
+}
+
+/// Names and contents of all files that the deployment depends on.
+fn contracts_hash(root: &Path) -> Result<String> {
+    let mut files = Vec::new();
+    for input in INPUTS {
+        collect(&root.join(input), &mut files)?;
+    }
+    files.sort();
+    let mut hash = Sha256::new();
+    for file in files {
+        let mut text = Vec::new();
+        File::open(&file)?.read_to_end(&mut text)?;
+        hash.update(file.strip_prefix(root)?.to_string_lossy().as_bytes());
+        hash.update(text.len().to_be_bytes());
+        hash.update(text);
+    }
+    Ok(hex::encode(&hash.finalize()[..12]))
+}
+
+fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    if path.is_dir() {
+        for entry in fs::read_dir(path)? {
+            collect(&entry?.path(), files)?;
+        }
+    } else {
+        files.push(path.to_owned());
+    }
+    Ok(())
+}
