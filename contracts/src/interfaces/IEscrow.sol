@@ -28,6 +28,7 @@ interface IEscrow {
     error Escrow_NotProviderOwner(uint256 provider, address caller);
     error Escrow_ZeroAddress();
     error Escrow_NothingToCashOut(uint256 payee, uint256 token);
+    error Escrow_LedgerOverflow(uint256 amount);
 
     /// @notice Opens a wallet for `owner`; ids count from 1.
     function createWallet(address owner) external returns (uint256 wallet);
@@ -72,6 +73,8 @@ interface IEscrow {
     function balanceOf(uint256 wallet, uint256 token) external view returns (uint256 amount);
     function ledgerOf(uint256 payee, uint256 token) external view returns (uint256 net, uint256 fee);
     function payoutOf(uint256 provider) external view returns (address);
+    /// @notice The token's contract: Escrow's own copy from its first deposit on, before that what is listed (or 0).
+    function assetOf(uint256 token) external view returns (address asset);
     /// @notice The payee id that collected fees go to.
     function foundation() external view returns (uint256 payee);
 }

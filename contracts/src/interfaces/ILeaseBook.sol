@@ -48,6 +48,8 @@ interface ILeaseBook {
     error LeaseBook_WrongState(uint256 lease, LeaseState state);
     error LeaseBook_NotTenant(uint256 lease, address caller);
     error LeaseBook_NotProvider(uint256 lease, address caller);
+    /// Only who paused a lease resumes it.
+    error LeaseBook_NotPauser(uint256 lease, address caller);
     error LeaseBook_NotBook(address caller);
     error LeaseBook_NotArbiter(address caller);
     error LeaseBook_ConfirmTooLate(uint256 lease, uint256 confirmBy);
@@ -88,13 +90,18 @@ interface ILeaseBook {
     function close(uint256 lease) external;
     /// @notice Provider's hot key; ProviderClosed or one of the tenant's faults.
     function closeByProvider(uint256 lease, CloseReason reason) external;
-    /// @notice Anyone: ends a lease whose time ran out, or one that was not confirmed in time (SP-21).
+    /// @notice Anyone: ends a lease whose time ran out (SP-21), one that was not confirmed in time, or one that is paused
+    ///         for longer than `maxPause`.
     function expire(uint256 lease) external;
 
     function leaseWords(uint256 lease) external view returns (uint256 word0, uint256 word1, bytes32 digest);
     /// @return amount locked for the lease, payer's fee included
     function lockedOf(uint256 lease) external view returns (uint256 amount);
+    /// @return who earns the light node's share; zero when there is none
+    function payeeOf(uint256 lease) external view returns (address);
     function quoteHash(Quote calldata quote) external view returns (bytes32);
     function holdback() external view returns (uint256);
     function confirmWindow() external view returns (uint256);
+    /// @notice Seconds after which anyone may close a paused lease.
+    function maxPause() external view returns (uint256);
 }

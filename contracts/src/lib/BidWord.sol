@@ -8,8 +8,8 @@ import {Bid, Profile} from "./Types.sol";
 library BidWord {
     uint256 private constant PROFILE_MASK = (1 << 126) - 1;
 
-    function pack(Profile profile, uint256 fizz_, uint256 rate_) internal pure returns (Bid) {
-        return Bid.wrap((Profile.unwrap(profile) & PROFILE_MASK) | (fizz_ << 126) | (rate_ << 158));
+    function pack(Profile profile_, uint256 fizz_, uint256 rate_) internal pure returns (Bid) {
+        return Bid.wrap((Profile.unwrap(profile_) & PROFILE_MASK) | (fizz_ << 126) | (rate_ << 158));
     }
 
     /// @notice The profile fields that a bid carries, as a profile word with the rest zero.

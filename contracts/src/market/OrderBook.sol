@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.37;
+
+import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
+import {LibBit} from "solady/utils/LibBit.sol";
+
+import {IEscrow} from "../interfaces/IEscrow.sol";
+import {ILeaseBook} from "../interfaces/ILeaseBook.sol";
+import {IMatchPolicy, IRandomness} from "../interfaces/IMatching.sol";
+import {IOrderBook} from "../interfaces/IOrderBook.sol";
+import {IPaymentTokens} from "../interfaces/IPaymentTokens.sol";
+import {IProviderRegistry} from "../interfaces/IProviderRegistry.sol";
+import {BidWord} from "../lib/BidWord.sol";
+import {Bill} from "../lib/Bill.sol";
+import {Bracket} from "../lib/Bracket.sol";
+import {Eligibility} from "../lib/Eligibility.sol";
+import {OrderWord} from "../lib/OrderWord.sol";
+import {ProfileWord} from "../lib/ProfileWord.sol";
+import {SpecRules} from "../lib/SpecRules.sol";
+import {TermsWord} from "../lib/TermsWord.sol";
+import {TokenWord} from "../lib/TokenWord.sol";
+import {Bid, OrderFlags, OrderState, Profile, Spec, Terms} from "../lib/Types.sol";
+import {Score} from "../matching/Score.sol";
+
+/// @title  OrderBook: orders, bids and their match (SP-10 to SP-13)
+/// @notice See IOrderBook. A provider's bid lives in slot keccak256(abi.encode(order, provider)) mod 64. Only a strictly
+///         better static score takes a held slot, so that a crowd of worthless bids cannot shut out a good one.
+///         Immutable code, wired by constructor.
+contract OrderBook is IOrderBook {
+    using BidWord for Bid;
+    using OrderWord for uint256;
+    using ProfileWord for Profile;
+
+    uint256 private constant MAX_DURATION = 180 days;
+    uint256 private constant SLOTS = 64;
+    uint8 private constant KNOWN_FLAGS = 31;
+
+    struct Order {
+        uint256 word0;
+        uint256 word1;
+        bytes32 specHash;
+        /// Ids that a list flag speaks of; written only with such a flag.
+        uint256 providers;
+    }
+
+    IEscrow public immutable escrow;
+    ILeaseBook public immutable leaseBook;
+    IPaymentTokens public immutable paymentTokens;
+    IProviderRegistry public immutable registry;
+    IMatchPolicy public immutable policies;
+    IRandomness public immutable randomness;
+
+    mapping(uint256 order => Order) private _orders;
+    /// Key: order << 6 | slot.
+    mapping(uint256 key => Bid) private _bids;
+    /// @inheritdoc IOrderBook
+    uint256 public orderCount;
+
+    constructor(
+        IEscrow escrow_,
+        ILeaseBook leaseBook_,
+        IPaymentTokens paymentTokens_,
+        IProviderRegistry registry_,
+        IMatchPolicy policies_,
+        IRandomness randomness_
+    ) {
+        escrow = escrow_;
+        leaseBook = leaseBook_;
+        paymentTokens = paymentTokens_;
+        registry = registry_;
+        policies = policies_;
+        randomness = randomness_;
+    }
+
+    // ---------------------------------------------------------------- tenants
+
+    /// @inheritdoc IOrderBook
+    function createOrder(Terms calldata terms, Spec calldata spec) external returns (uint256 order) {
+        return _create(terms.wallet, terms, spec);
+    }
+
+    /// @inheritdoc IOrderBook
+    function permitAndCreate(
+        Terms calldata terms,
+        Spec calldata spec,
+        uint256 amount,
+        uint256 deadline,
+        uint8 v,
+        bytes32 r,
+        bytes32 s
+    ) external returns (uint256 order) {
+        address asset = escrow.assetOf(terms.token);
+        // Whoever sees a permit may spend it first: then the allowance is there already.
+        try IERC20Permit(asset).permit(msg.sender, address(escrow), amount, deadline, v, r, s) {} catch {}
+        return _create(escrow.depositFrom(terms.wallet, terms.token, amount, msg.sender), terms, spec);
+    }
+
+    /// @inheritdoc IOrderBook
+    function cancel(uint256 order) external {
+        uint256 w0 = _open(order);
+        if (block.number > w0.closeBlock()) revert OrderBook_BiddingClosed(order, w0.closeBlock());
+        if (escrow.ownerOf(w0.wallet()) != msg.sender) revert OrderBook_NotTenant(order, msg.sender);
+        _orders[order].word0 = w0.withState(OrderState.Cancelled);
+        emit OrderCancelled(order);
+        escrow.release(w0.wallet(), w0.token(), _reserveOf(w0, _orders[order].word1));
+    }
+
+    // ---------------------------------------------------------------- providers
+
+    /// @inheritdoc IOrderBook
+    function placeBid(uint256 order, uint80 rate, uint32 fizz) external {
+        uint256 w0 = _open(order);
+        if (block.number > w0.closeBlock()) revert OrderBook_BiddingClosed(order, w0.closeBlock());
+        Profile profile = registry.profileOf(msg.sender);
+        uint256 provider = profile.id();
+        if (provider == 0) revert OrderBook_NotProvider(msg.sender);
+        uint256 listed =
+            w0.flags() & (OrderFlags.ALLOW_LIST | OrderFlags.DENY_LIST) == 0 ? 0 : _orders[order].providers;
+        string memory why = Eligibility.whyNot(w0, listed, profile, fizz);
+        if (bytes(why).length != 0) revert OrderBook_Ineligible(order, provider, why);
+        uint256 w1 = _orders[order].word1;
+        if (rate == 0) revert OrderBook_BadTerms("rate: zero");
+        if (rate > w1.maxRate()) revert OrderBook_RateTooHigh(rate, w1.maxRate());
+
+        Bid bid = BidWord.pack(profile, fizz, rate);
+        uint256 slot = _slotOf(order, provider);
+        uint256 bit = 1 << (slot + OrderWord.OCCUPANCY);
+        uint256 replaced;
+        if (w1 & bit == 0) {
+            _orders[order].word1 = w1 | bit;
+        } else {
+            Bid held = _bids[(order << 6) | slot];
+            replaced = held.provider();
+            if (replaced != provider && !_beats(w0, w1, bid, held)) {
+                revert OrderBook_Outbid(order, provider, replaced);
+            }
+        }
+        _bids[(order << 6) | slot] = bid;
+        emit BidPlaced(order, provider, bid, replaced);
+    }
+
+    // ---------------------------------------------------------------- anyone
+
+    /// @inheritdoc IOrderBook
+    function resolve(uint256 order) external returns (uint256 provider) {
+        uint256 w0 = _open(order);
+        uint256 w1 = _orders[order].word1;
+        (bytes32 seed, bool gone) = _seed(order, w0);
+        if (gone || w1.occupancy() == 0) {
+            _orders[order].word0 = w0.withState(OrderState.Void);
+            emit OrderVoided(order, LibBit.popCount(w1.occupancy()));
+            escrow.release(w0.wallet(), w0.token(), _reserveOf(w0, w1));
+            return 0;
+        }
+        (Bid bid,) = _select(order, w0, w1, seed);
+        provider = bid.provider();
+        _orders[order].word0 = w0.withState(OrderState.Matched);
+        emit OrderMatched(order, provider, bid, seed, msg.sender);
+
+        uint256 locked = leaseBook.open(order, w0, w1, bid, seed);
+        uint256 matchFee = w1.matchFee();
+        escrow.release(w0.wallet(), w0.token(), _reserveOf(w0, w1) - locked - matchFee);
+        if (matchFee != 0) escrow.credit(uint160(msg.sender), w0.token(), matchFee, 0);
+    }
+
+    // ---------------------------------------------------------------- views
+
+    /// @inheritdoc IOrderBook
+    function orderWords(uint256 order) external view returns (uint256 word0, uint256 word1, bytes32 specHash) {
+        Order storage o = _orders[order];
+        return (o.word0, o.word1, o.specHash);
+    }
+
+    /// @inheritdoc IOrderBook
+    function bidAt(uint256 order, uint256 slot) external view returns (Bid) {
+        return slot < SLOTS ? _bids[(order << 6) | slot] : Bid.wrap(0);
+    }
+
+    /// @inheritdoc IOrderBook
+    function bidsOf(uint256 order) external view returns (Bid[] memory bids) {
+        uint256 left = _orders[order].word1.occupancy();
+        bids = new Bid[](LibBit.popCount(left));
+        for (uint256 i; left != 0; ++i) {
+            bids[i] = _bids[(order << 6) | LibBit.ffs(left)];
+            left &= left - 1;
+        }
+    }
+
+    /// @inheritdoc IOrderBook
+    function winnerOf(uint256 order) external view returns (Bid bid, uint256 score, bytes32 seed) {
+        uint256 w0 = _open(order);
+        uint256 w1 = _orders[order].word1;
+        bool gone;
+        (seed, gone) = _seed(order, w0);
+        if (!gone && w1.occupancy() != 0) (bid, score) = _select(order, w0, w1, seed);
+    }
+
+    // ---------------------------------------------------------------- internals
+
+    function _create(uint256 wallet, Terms calldata terms, Spec calldata spec) private returns (uint256 order) {
+        _check(terms, spec.providers);
+        (uint256 units, uint256 gpus) = SpecRules.check(spec);
+        (uint256 token, uint256 market) = paymentTokens.quote(terms.token);
+        if (!TokenWord.isEnabled(token)) revert OrderBook_TokenDisabled(terms.token);
+
+        uint256 w0 = OrderWord.pack0(
+            wallet,
+            terms,
+            block.number + TermsWord.bidBlocks(market),
+            TermsWord.policy(market),
+            TokenWord.decimals(token),
+            units,
+            gpus
+        );
+        uint256 w1 = TokenWord.isSpon(token)
+            ? OrderWord.pack1(terms.maxRate, TermsWord.commission(market), 0, TokenWord.matchFee(token))
+            : OrderWord.pack1(
+                terms.maxRate,
+                TermsWord.commission(market) + TermsWord.receiverFee(market),
+                TermsWord.payerFee(market),
+                TokenWord.matchFee(token)
+            );
+
+        order = ++orderCount;
+        Order storage o = _orders[order];
+        o.word0 = w0;
+        o.word1 = w1;
+        o.specHash = keccak256(abi.encode(spec));
+        if (spec.providers != 0) o.providers = spec.providers;
+        emit OrderCreated(order, wallet, w0, w1, spec);
+
+        uint256 free = escrow.reserve(wallet, terms.token, _reserveOf(w0, w1), msg.sender);
+        if (free < TokenWord.minDeposit(token)) {
+            revert OrderBook_BelowMinimumDeposit(free, TokenWord.minDeposit(token));
+        }
+        (uint256 needed, uint256 held) = Bracket.centsOf(spec.resources, free, token, market);
+        if (held < needed) revert OrderBook_BeyondBracket(needed, held);
+    }
+
+    function _check(Terms calldata terms, uint256 providers) private pure {
+        if (terms.duration == 0 || terms.duration > MAX_DURATION) revert OrderBook_BadTerms("duration");
+        if (terms.maxRate == 0) revert OrderBook_BadTerms("maxRate");
+        uint8 flags = terms.flags;
+        if (flags > KNOWN_FLAGS || flags & (OrderFlags.PROVIDER | OrderFlags.FIZZ) == 0) {
+            revert OrderBook_BadTerms("flags");
+        }
+        if (terms.requirements >> 18 != 0 || terms.requirements >> 14 > 7) revert OrderBook_BadTerms("requirements");
+        if (flags & OrderFlags.STRICT_REGION != 0 && terms.region >> 8 == 0) revert OrderBook_BadTerms("region");
+        uint8 lists = flags & (OrderFlags.ALLOW_LIST | OrderFlags.DENY_LIST);
+        // Both lists at once, a list without ids, or ids without a list.
+        if (lists == OrderFlags.ALLOW_LIST | OrderFlags.DENY_LIST || (lists != 0) != (providers & 0xffffffff != 0)) {
+            revert OrderBook_BadTerms("providers");
+        }
+    }
+
+    function _open(uint256 order) private view returns (uint256 w0) {
+        w0 = _orders[order].word0;
+        OrderState state = w0.state();
+        if (state != OrderState.Open) revert OrderBook_NotOpen(order, state);
+    }
+
+    /// @dev Maximum bill and match fee: what an open order holds.
+    function _reserveOf(uint256 w0, uint256 w1) private pure returns (uint256) {
+        return Bill.lockOf(w1.maxRate(), w0.duration(), w0.decimals(), w1.payerFee()) + w1.matchFee();
+    }
+
+    /// @dev `gone`: the seed can never be had any more.
+    function _seed(uint256 order, uint256 w0) private view returns (bytes32 seed, bool gone) {
+        uint256 seedBlock = w0.closeBlock() + 1;
+        if (block.number <= seedBlock) revert OrderBook_TooEarly(order, seedBlock + 1);
+        try randomness.seedOf(seedBlock) returns (bytes32 seed_) {
+            return (seed_, false);
+        } catch {
+            // Not a lack of gas, nor a seed yet to come: only what is gone for good voids an order.
+            if (!randomness.isGone(seedBlock)) revert OrderBook_TooEarly(order, seedBlock + 1);
+            return (0, true);
+        }
+    }
+
+    /// @dev The best of the stored bids: a pure function of storage and seed.
+    function _select(uint256 order, uint256 w0, uint256 w1, bytes32 seed)
+        private
+        view
+        returns (Bid best, uint256 bestScore)
+    {
+        uint256 weights = policies.weightsOf(w0.policy());
+        uint256 maxRate = w1.maxRate();
+        uint256 region = w0.region();
+        uint256 bestTicket;
+        uint256 left = w1.occupancy();
+        unchecked {
+            while (left != 0) {
+                Bid bid = _bids[(order << 6) | LibBit.ffs(left)];
+                left &= left - 1;
+                uint256 ticket = Score.ticketOf(seed, bid.provider());
+                uint256 score =
+                    Score.staticScore(weights, maxRate, region, bid) + Score.randomScore(weights, ticket);
+                if (score > bestScore || (score == bestScore && ticket >= bestTicket)) {
+                    (best, bestScore, bestTicket) = (bid, score, ticket);
+                }
+            }
+        }
+    }
+
+    function _beats(uint256 w0, uint256 w1, Bid bid, Bid held) private view returns (bool) {
+        uint256 weights = policies.weightsOf(w0.policy());
+        return Score.staticScore(weights, w1.maxRate(), w0.region(), bid)
+            > Score.staticScore(weights, w1.maxRate(), w0.region(), held);
+    }
+
+    function _slotOf(uint256 order, uint256 provider) private pure returns (uint256) {
+        return uint256(keccak256(abi.encode(order, provider))) % SLOTS;
+    }
+}
