@@ -150,7 +150,9 @@ words! {
         /// Version of the match policy.
         policy: u16 = 16,
         /// Epoch of the operators' set.
-        set_epoch: u32 = 32,
+        set_epoch: u32 = 24,
+        /// Digits of the payment token.
+        decimals: u8 = 8,
         /// Wanted region; 0 any.
         region: u16 = 16,
         /// 14 bits of attributes, then the lowest trust tier accepted (0 any).
@@ -192,10 +194,8 @@ words! {
         payer_fee: u16 = 16,
         /// The light node's share in basis points.
         fizz_share: u16 = 16,
-        /// Number of the state; see [`LeaseWords::lease_state`].
-        state: u8 = 8,
-        /// Number of the close reason; see [`LeaseWords::close_reason`].
-        reason: u8 = 8,
+        /// Lease length in seconds: `end − duration` is the start, whatever extended it.
+        duration: u32 = 32,
         /// Coarse size.
         units: u16 = 16,
         /// GPUs.
@@ -211,12 +211,16 @@ words! {
         end: u64 = 40,
         /// Unix seconds up to which it is paid; 0 while pending.
         settled_to: u64 = 40,
-        /// Unix seconds from which it is not billed; 0 when it is not paused.
-        paused_at: u64 = 40,
-        /// Lease length in seconds.
-        duration: u32 = 32,
-        /// Seconds between `settled_to` and `end` that are not billed.
+        /// Unix seconds since when it is paused or closed and costs nothing; else 0.
+        stopped_at: u64 = 40,
+        /// Seconds after `settled_to` that are not billed.
         unbilled: u32 = 24,
+        /// Number of the state; see [`LeaseWords::lease_state`].
+        state: u8 = 8,
+        /// Number of the close reason; see [`LeaseWords::close_reason`].
+        reason: u8 = 8,
+        /// Who paused it: 1 the provider, 2 the arbiter.
+        paused_by: u8 = 8,
     ]}
 }
 
@@ -339,13 +343,14 @@ impl LeaseWords {
         Rate(self.rate)
     }
 
-    /// Seconds that are still payable: `end − settledTo − unbilled`; 0 while pending.
+    /// Seconds that are still payable: `end − settledTo − unbilled`, once closed `stoppedAt` for `end`; 0 while pending.
     #[must_use]
     pub fn payable_seconds(&self) -> u64 {
         if self.settled_to == 0 {
             return 0;
         }
-        self.end.saturating_sub(self.settled_to).saturating_sub(u64::from(self.unbilled))
+        let until = if self.lease_state() == Some(LeaseState::Closed) { self.stopped_at } else { self.end };
+        until.saturating_sub(self.settled_to).saturating_sub(u64::from(self.unbilled))
     }
 
     /// What the payable seconds cost before fees, in the token's smallest unit.
@@ -376,7 +381,7 @@ mod tests {
             prop_assert_eq!(ProfileWord::read([a]).words(), [low(a, 250)]);
             prop_assert_eq!(BidWord::read([a]).words(), [low(a, 238)]);
             prop_assert_eq!(OrderWords::read([a, b]).words(), [low(a, 256), b]);
-            prop_assert_eq!(LeaseWords::read([a, b]).words(), [low(a, 240), b]);
+            prop_assert_eq!(LeaseWords::read([a, b]).words(), [a, low(b, 248)]);
             prop_assert_eq!(TokenWord::read([a]).words(), [a]);
             prop_assert_eq!(TermsWord::read([a]).words(), [low(a, 216)]);
         }
