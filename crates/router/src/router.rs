@@ -88,6 +88,7 @@ impl Router {
                 Arc::clone(&proxy),
                 Arc::clone(&places),
                 stop.clone(),
+                tasks.clone(),
             ));
         }
         let [http, https] = bound;
