@@ -1,5 +1,6 @@
 //! The words that every part of Ionosphere shares: ids, resources, money, regions, reasons. No I/O and no policy.
 
+pub mod gpu;
 pub mod id;
 pub mod money;
 pub mod quantity;
