@@ -82,7 +82,8 @@ pub fn init(config: &TelemetryConfig) -> Result<(), TelemetryError> {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
     started.map_err(|error| TelemetryError::Twice(error.to_string()))?;
-    let handle =
-        PrometheusBuilder::new().install_recorder().map_err(|error| TelemetryError::Twice(error.to_string()))?;
+    let handle = PrometheusBuilder::new()
+        .install_recorder()
+        .map_err(|error| TelemetryError::Twice(error.to_string()))?;
     METRICS.set(handle).map_err(|_| TelemetryError::Twice("metrics".to_owned()))
 }

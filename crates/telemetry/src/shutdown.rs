@@ -27,7 +27,8 @@ impl Shutdown {
     /// When the signals cannot be watched.
     pub fn on_signals() -> std::io::Result<Self> {
         let shutdown = Self::new();
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let token = shutdown.token.clone();
         tokio::spawn(async move {
             for first in [true, false] {

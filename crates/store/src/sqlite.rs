@@ -1,0 +1,93 @@
+//! SQLite: one file, write-ahead log, writers queue up at BEGIN IMMEDIATE instead of failing half-way.
+
+use std::path::Path;
+use std::time::Duration;
+
+use alloy::primitives::Address;
+use async_trait::async_trait;
+use sqlx::SqlitePool;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use crate::model::{Batch, BlockRef, Change, Document, Intent, LogQuery, StoredLog};
+use crate::sql::{IntentRow, ROWS, document, implement, int, intent};
+use crate::{Store, StoreError};
+
+/// How long a writer waits for another.
+const BUSY: Duration = Duration::from_secs(10);
+
+pub(crate) struct Sqlite {
+    pool: SqlitePool,
+}
+
+impl Sqlite {
+    pub(crate) async fn open(path: &str) -> Result<Self, StoreError> {
+        let memory = path == ":memory:";
+        let mut options = SqliteConnectOptions::new().busy_timeout(BUSY).synchronous(SqliteSynchronous::Full);
+        options = if memory {
+            options.in_memory(true)
+        } else {
+            if let Some(folder) = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty()) {
+                std::fs::create_dir_all(folder).map_err(|error| StoreError::Database(error.into()))?;
+            }
+            options.filename(path).create_if_missing(true).journal_mode(SqliteJournalMode::Wal)
+        };
+        // Each connection of a memory database would be a database of its own.
+        let pool = SqlitePoolOptions::new()
+            .max_connections(if memory { 1 } else { 4 })
+            .min_connections(u32::from(memory))
+            .idle_timeout((!memory).then_some(Duration::from_secs(60)))
+            .max_lifetime(None)
+            .connect_with(options)
+            .await?;
+        sqlx::migrate!("migrations/sqlite").run(&pool).await?;
+        Ok(Self { pool })
+    }
+}
+
+implement!(Sqlite, sqlx::Sqlite, "BEGIN IMMEDIATE");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_disk_says_so_and_writes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("full.db");
+        let store = Sqlite::open(path.to_str().unwrap()).await.unwrap();
+        store.change(&[Change::put("n", "before", &1).unwrap()]).await.unwrap();
+        // As many pages as it has now: the next one is refused with SQLITE_FULL, as on a full disk.
+        let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&store.pool).await.unwrap();
+        let options = SqliteConnectOptions::new().filename(&path).pragma("max_page_count", pages.to_string());
+        let small =
+            Sqlite { pool: SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap() };
+
+        let big = "x".repeat(100_000);
+        let changes = [Change::put("n", "small", &2).unwrap(), Change::put("n", "big", &big).unwrap()];
+        let error = small.change(&changes).await.unwrap_err();
+        assert!(matches!(error, StoreError::Full(_)), "{error}");
+        assert!(error.to_string().contains("disk is full"), "{error}");
+
+        let keys: Vec<_> = store.documents("n").await.unwrap().into_iter().map(|d| d.key).collect();
+        assert_eq!(keys, ["before"]);
+        // Space came back: the same store goes on.
+        store.change(&changes).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_newer_schema_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("newer.db");
+        let store = Sqlite::open(path.to_str().unwrap()).await.unwrap();
+        sqlx::query(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+             VALUES (9999, 'from the future', TRUE, x'00', 0)",
+        )
+        .execute(&store.pool)
+        .await
+        .unwrap();
+        let error = Sqlite::open(path.to_str().unwrap()).await.err().unwrap();
+        assert!(matches!(error, StoreError::Newer(9999)), "{error}");
+        assert!(error.to_string().contains("newer than this program"), "{error}");
+    }
+}
