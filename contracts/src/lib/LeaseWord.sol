@@ -190,7 +190,7 @@ library LeaseWord {
         returns (uint256)
     {
         w1 &= ~((TIME << STOPPED) | (uint256(0xffffffff) << STATE));
-        return w1 | (stoppedAt_ << STOPPED) | (uint256(state_) << STATE) | (uint256(reason_) << REASON)
-            | (by << PAUSED_BY);
+        return
+            w1 | (stoppedAt_ << STOPPED) | (uint256(state_) << STATE) | (uint256(reason_) << REASON) | (by << PAUSED_BY);
     }
 }

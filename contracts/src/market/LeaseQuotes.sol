@@ -10,9 +10,8 @@ import {Spec} from "../lib/Types.sol";
 /// @title  LeaseQuotes: a provider's signed offers to change a lease (EIP-712, SP-23)
 /// @notice A quote names the lease's version and rate, so that it serves once and for one present state only.
 abstract contract LeaseQuotes is ILeaseBook, EIP712 {
-    bytes32 private constant QUOTE_TYPEHASH = keccak256(
-        "Quote(uint256 lease,uint16 version,uint80 oldRate,bytes32 specHash,uint80 rate,uint40 expiry)"
-    );
+    bytes32 private constant QUOTE_TYPEHASH =
+        keccak256("Quote(uint256 lease,uint16 version,uint80 oldRate,bytes32 specHash,uint80 rate,uint40 expiry)");
 
     constructor() EIP712("Ionosphere LeaseBook", "1") {}
 
@@ -21,13 +20,7 @@ abstract contract LeaseQuotes is ILeaseBook, EIP712 {
         return _hashTypedDataV4(
             keccak256(
                 abi.encode(
-                    QUOTE_TYPEHASH,
-                    quote.lease,
-                    quote.version,
-                    quote.oldRate,
-                    quote.specHash,
-                    quote.rate,
-                    quote.expiry
+                    QUOTE_TYPEHASH, quote.lease, quote.version, quote.oldRate, quote.specHash, quote.rate, quote.expiry
                 )
             )
         );

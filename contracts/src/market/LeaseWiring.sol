@@ -64,9 +64,8 @@ abstract contract LeaseWiring is ILeaseBook {
 
     /// @dev A light node that nobody knows has no share: its gateway earns it all.
     function _fizzShare(uint256 provider, uint256 fizz) internal view returns (address payee, uint256 share) {
-        (bool ok, uint256 a, uint256 b) = Guarded.tryView2(
-            address(fizzShares), SHARE_GAS, abi.encodeCall(IFizzShares.shareOf, (provider, fizz))
-        );
+        (bool ok, uint256 a, uint256 b) =
+            Guarded.tryView2(address(fizzShares), SHARE_GAS, abi.encodeCall(IFizzShares.shareOf, (provider, fizz)));
         // An address below 2^32 would read as a provider's id in Escrow.
         if (ok && a > type(uint32).max && a <= type(uint160).max && b <= Bill.BP) return (address(uint160(a)), b);
     }
@@ -83,8 +82,7 @@ abstract contract LeaseWiring is ILeaseBook {
 
     /// @dev The penalty is set in cents and taken in SPON.
     function _punish(uint256 provider, CloseReason reason) internal {
-        uint256 penalty =
-            paymentTokens.unitsFor(SPON, TermsWord.missPenalty(paymentTokens.termsWord()));
+        uint256 penalty = paymentTokens.unitsFor(SPON, TermsWord.missPenalty(paymentTokens.termsWord()));
         if (penalty == 0) return;
         Guarded.tryCall(
             address(staking),

@@ -114,8 +114,7 @@ contract OrderBook is IOrderBook {
         Profile profile = registry.profileOf(msg.sender);
         uint256 provider = profile.id();
         if (provider == 0) revert OrderBook_NotProvider(msg.sender);
-        uint256 listed =
-            w0.flags() & (OrderFlags.ALLOW_LIST | OrderFlags.DENY_LIST) == 0 ? 0 : _orders[order].providers;
+        uint256 listed = w0.flags() & (OrderFlags.ALLOW_LIST | OrderFlags.DENY_LIST) == 0 ? 0 : _orders[order].providers;
         string memory why = Eligibility.whyNot(w0, listed, profile, fizz);
         if (bytes(why).length != 0) revert OrderBook_Ineligible(order, provider, why);
         uint256 w1 = _orders[order].word1;
@@ -293,8 +292,7 @@ contract OrderBook is IOrderBook {
                 Bid bid = _bids[(order << 6) | LibBit.ffs(left)];
                 left &= left - 1;
                 uint256 ticket = Score.ticketOf(seed, bid.provider());
-                uint256 score =
-                    Score.staticScore(weights, maxRate, region, bid) + Score.randomScore(weights, ticket);
+                uint256 score = Score.staticScore(weights, maxRate, region, bid) + Score.randomScore(weights, ticket);
                 if (score > bestScore || (score == bestScore && ticket >= bestTicket)) {
                     (best, bestScore, bestTicket) = (bid, score, ticket);
                 }

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.37;
+
+import {CommonBase} from "forge-std/Base.sol";
+
+import {TermsWord} from "../src/lib/TermsWord.sol";
+
+/// @title  Parameters: what a deployment takes from the environment, with its defaults
+/// @notice Times in seconds, fees in basis points, sums in cents of a dollar, prices in 1e-8 dollars.
+abstract contract Parameters is CommonBase {
+    uint256 private constant ANVIL = 31_337;
+
+    /// @notice A test dollar with a faucet and SPON for the deployer.
+    function isDevnet() internal view returns (bool) {
+        return vm.envOr("DEVNET", block.chainid == ANVIL);
+    }
+
+    function addressBook() internal view returns (string memory) {
+        string memory byChain = string.concat("target/deployments/", vm.toString(block.chainid), ".json");
+        return vm.envOr("ADDRESS_BOOK", byChain);
+    }
+
+    function admin(address deployer) internal view returns (address) {
+        return vm.envOr("ADMIN", deployer);
+    }
+
+    /// @notice Who earns the market's fees.
+    function foundation(address deployer) internal view returns (address) {
+        return vm.envOr("FOUNDATION", deployer);
+    }
+
+    function holdback() internal view returns (uint40) {
+        return uint40(vm.envOr("HOLDBACK", uint256(1 hours)));
+    }
+
+    function confirmWindow() internal view returns (uint40) {
+        return uint40(vm.envOr("CONFIRM_WINDOW", uint256(60)));
+    }
+
+    function maxPause() internal view returns (uint40) {
+        return uint40(vm.envOr("MAX_PAUSE", uint256(7 days)));
+    }
+
+    function eraLength() internal view returns (uint256) {
+        return vm.envOr("ERA_LENGTH", uint256(1 days));
+    }
+
+    function unbonding() internal view returns (uint256) {
+        return vm.envOr("UNBONDING", uint256(7 days));
+    }
+
+    function sponPrice() internal view returns (uint256) {
+        return vm.envOr("SPON_PRICE", uint256(1e8));
+    }
+
+    /// @notice Wei for the deployer of a devnet.
+    function sponSupply() internal view returns (uint256) {
+        return vm.envOr("SPON_SUPPLY", uint256(100_000_000e18));
+    }
+
+    /// @notice The market's first terms (layout in IPaymentTokens).
+    function terms() internal view returns (uint256) {
+        return TermsWord.pack({
+            commission_: vm.envOr("COMMISSION", uint256(2000)),
+            payerFee_: vm.envOr("PAYER_FEE", uint256(200)),
+            receiverFee_: vm.envOr("RECEIVER_FEE", uint256(200)),
+            tier1Rebate_: vm.envOr("TIER1_REBATE", uint256(2500)),
+            policy_: 1,
+            bidBlocks_: vm.envOr("BID_BLOCKS", uint256(2)),
+            bracket_: vm.envOr("BRACKET", uint256(1500)),
+            matchFee_: vm.envOr("MATCH_FEE", uint256(5)),
+            minDeposit_: vm.envOr("MIN_DEPOSIT", uint256(500)),
+            missPenalty_: vm.envOr("MISS_PENALTY", uint256(500))
+        });
+    }
+
+    /// @notice The first match policy (layout in IMatchPolicy): price, region, rating, availability, slashes, tier,
+    ///         stake, random, and the stake cap in whole SPON.
+    function weights() internal view returns (uint256) {
+        uint256 standard = 3500 | (1500 << 16) | (1000 << 32) | (500 << 48) | (1000 << 64) | (1000 << 80) | (1000 << 96)
+            | (500 << 112) | (100_000 << 128);
+        return vm.envOr("WEIGHTS", standard);
+    }
+}
