@@ -1,1 +1,12 @@
-//! placeholder
+//! The market seen from outside: real binaries on a real chain and a real container engine, driven by command line,
+//! HTTP and chain calls alone. The demo and the end-to-end tests are both made of these parts.
+
+pub mod accounts;
+pub mod cli;
+pub mod engine;
+pub mod events;
+pub mod network;
+pub mod timeline;
+
+pub use cli::Iono;
+pub use network::{Network, Node, NodePlan};

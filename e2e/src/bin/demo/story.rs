@@ -1,0 +1,445 @@
+//! The story: who does what in which order. Every fact comes from outside the product: HTTP, the chain, the engine.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use alloy::primitives::U256;
+use anyhow::{Context, Result, ensure};
+use iono_bindings::{IEscrow, ILeaseBook, IOrderBook};
+use iono_e2e::cli::{field, number, text};
+use iono_e2e::timeline::{Timeline, print};
+use iono_e2e::{Iono, Network, Node, NodePlan, accounts, engine, events, network};
+use iono_testkit::Daemon;
+use serde_json::Value;
+
+use crate::figures::{Figures, Gas};
+use crate::image;
+use crate::measure::{Hammer, median};
+
+/// Runs of the race against the engine by hand.
+const RUNS: usize = 7;
+/// An hour, so that the holdback passes and the lease may be rated.
+const AN_HOUR: u64 = 3_700;
+
+/// Everybody in the story and what was measured so far.
+pub(crate) struct Story {
+    root: PathBuf,
+    timeline: Timeline,
+    network: Network,
+    matchmaker: Daemon,
+    /// The fair one, the one that is too small, the one that is too dear.
+    nodes: Vec<Node>,
+    tenant: Iono,
+    http_status: u16,
+    blocks: (u64, u64),
+    during_update: (u64, u64),
+    ours: Vec<f64>,
+    by_hand: Vec<f64>,
+    gas: Gas,
+    bids: u64,
+}
+
+impl Story {
+    /// Builds the image, starts the chain, deploys, starts matchmaker and providers, funds a tenant.
+    pub(crate) async fn begin() -> Result<Self> {
+        let root = iono_testkit::repo_root()?;
+        let mut timeline = Timeline::start();
+        image::build(&root).await?;
+        timeline.step("engine", "build the image of examples/hello.yaml", None, image::HELLO);
+
+        let mut network = Network::deploy().await?;
+        let block = alloy::providers::Provider::get_block_number(network.anvil.provider()).await?;
+        timeline.step(
+            "admin",
+            "deploy the contracts on a chain with 1-second blocks",
+            None,
+            &format!("block {block}"),
+        );
+        let matchmaker = network.matchmaker("matchmaker").await?;
+        timeline.step("matchmaker", "start", None, "resolves each order as soon as its seed exists");
+
+        let mut nodes = Vec::new();
+        for (name, cpu, price) in [("fair", "2", 0.01), ("small", "0.1", 0.01), ("dear", "2", 0.05)] {
+            let plan = NodePlan { cpu: cpu.to_owned(), price, ..NodePlan::new(name) };
+            let mut node = network.provider(plan).await?;
+            node.run().await?;
+            let note = format!("provider {}: {cpu} cores at ${price} per core and hour", node.id);
+            timeline.step(name, "register, stake, start", None, &note);
+            nodes.push(node);
+        }
+        let tenant = network.tenant("tenant").await?;
+        timeline.step("tenant", "make a key and take 100 test dollars", None, "");
+        Ok(Self {
+            root,
+            timeline,
+            network,
+            matchmaker,
+            nodes,
+            tenant,
+            http_status: 0,
+            blocks: (0, 0),
+            during_update: (0, 0),
+            ours: Vec::new(),
+            by_hand: Vec::new(),
+            gas: Gas::default(),
+            bids: 0,
+        })
+    }
+
+    /// The whole of it.
+    pub(crate) async fn tell(&mut self) -> Result<()> {
+        let deployed = self.rent().await?;
+        let lease = number(&deployed, "/lease")?;
+        self.look_around(lease, &first_url(&deployed)?).await?;
+        self.change(lease, &first_url(&deployed)?).await?;
+        self.part(lease).await?;
+        self.order_from_an_empty_wallet().await?;
+        self.race().await?;
+        self.settle_up().await
+    }
+
+    fn hello(&self) -> String {
+        self.root.join("examples/hello.yaml").display().to_string()
+    }
+
+    /// First order: one signature from a key that has test dollars and nothing else.
+    async fn rent(&mut self) -> Result<Value> {
+        let deployed = self.tenant.json(&["deploy", &self.hello()]).await?;
+        self.timeline_of(&deployed)?;
+        let order = number(&deployed, "/order")?;
+        let blocks = |name: &str| number(&deployed, &format!("/blocks/{name}"));
+        let (ordered, leased, confirmed) = (blocks("order")?, blocks("lease")?, blocks("confirm")?);
+        self.blocks = (leased - ordered, confirmed - leased);
+        let bids = self.tenant.json(&["bids", &order.to_string()]).await?;
+        for reason in reasons(&bids) {
+            self.timeline.step("tenant", "ask why", None, &reason);
+        }
+        Ok(deployed)
+    }
+
+    /// Reads URL, log and shell: the same nonce must come back from each.
+    async fn look_around(&mut self, lease: u64, url: &str) -> Result<()> {
+        let answer = reqwest::get(url).await?;
+        self.http_status = answer.status().as_u16();
+        let body = answer.text().await?;
+        let nonce = body.lines().find_map(|line| line.trim().strip_prefix("nonce: ")).map(str::to_owned);
+        let nonce = nonce.with_context(|| format!("no nonce in {body:?}"))?;
+        self.timeline.step(
+            "anyone",
+            &format!("GET {url}"),
+            None,
+            &format!("{}: nonce {nonce}", self.http_status),
+        );
+
+        let lease = lease.to_string();
+        let log = self.tenant.output(&["logs", &lease, "--tail", "1"]).await?;
+        let line = String::from_utf8_lossy(&log.stdout).trim().to_owned();
+        ensure!(
+            log.status.success() && !line.is_empty(),
+            "no log line: {}",
+            String::from_utf8_lossy(&log.stderr)
+        );
+        self.timeline.step("tenant", "read a log line", None, &line);
+
+        let shell = self
+            .tenant
+            .output(&["shell", &lease, "--no-tty", "--", "/bin/sh", "-c", "echo $NONCE; exit 7"])
+            .await?;
+        let said = String::from_utf8_lossy(&shell.stdout).trim().to_owned();
+        ensure!(
+            said == nonce && shell.status.code() == Some(7),
+            "the shell said {said:?} and {}",
+            shell.status
+        );
+        self.timeline.step(
+            "tenant",
+            "run a command in the shell",
+            None,
+            &format!("it said {said}, exit code 7"),
+        );
+        Ok(())
+    }
+
+    /// Buys time, then goes to two replicas while requests keep coming.
+    async fn change(&mut self, lease: u64, url: &str) -> Result<()> {
+        let lease_arg = lease.to_string();
+        self.tenant.json(&["extend", &lease_arg, "2h"]).await?;
+        let extended = events::last::<ILeaseBook::LeaseExtended>(
+            self.network.anvil.provider(),
+            self.network.book.lease_book,
+            |event| event.lease == U256::from(lease),
+        );
+        let extended = extended.await?;
+        self.timeline.step("tenant", "extend by two hours", Some((extended.block, extended.gas)), "");
+
+        let two = self.network.dir().join("hello-2.yaml");
+        let one = std::fs::read_to_string(self.hello())?;
+        ensure!(one.contains("count: 1"), "examples/hello.yaml has no `count: 1`");
+        std::fs::write(&two, one.replace("count: 1", "count: 2"))?;
+        let hammer = Hammer::start(url)?;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let two = two.display().to_string();
+        self.tenant.json(&["update", &lease_arg, &two]).await?;
+        let ready = || async {
+            let status = self.tenant.json(&["status", &lease_arg]).await.ok()?;
+            (replicas_ready(&status) == 2).then_some(())
+        };
+        iono_testkit::eventually("two replicas", Duration::from_secs(60), ready).await?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        self.during_update = hammer.stop().await;
+        let updated = events::last::<ILeaseBook::LeaseUpdated>(
+            self.network.anvil.provider(),
+            self.network.book.lease_book,
+            |event| event.lease == U256::from(lease),
+        );
+        let updated = updated.await?;
+        let note = format!("{} requests meanwhile, {} failed", self.during_update.0, self.during_update.1);
+        self.timeline.step("tenant", "update to two replicas", Some((updated.block, updated.gas)), &note);
+        Ok(())
+    }
+
+    /// An hour later: rate and close; the provider is paid after the holdback; nothing is left behind.
+    async fn part(&mut self, lease: u64) -> Result<()> {
+        let lease_arg = lease.to_string();
+        self.network.anvil.advance(AN_HOUR).await?;
+        self.timeline.step("chain", "let an hour pass", None, "");
+        self.tenant.json(&["rate", &lease_arg, "5"]).await?;
+        self.timeline.step("tenant", "rate with five stars", None, "");
+        self.tenant.json(&["close", &lease_arg]).await?;
+        let closed = self.closed(lease).await?;
+        self.timeline.step(
+            "tenant",
+            "close",
+            Some((closed.0, closed.1)),
+            "what was not used is back in the wallet",
+        );
+        self.nothing_left(lease).await?;
+        self.network.anvil.advance(AN_HOUR).await?;
+        self.nodes[0].json(&["cash-out"]).await?;
+        let out = self.cashed_out().await?;
+        self.timeline.step("fair", "settle and cash out", Some((out.0, out.1)), "");
+        Ok(())
+    }
+
+    /// The second order by permit: the wallet is there and empty, everything comes with one signature.
+    async fn order_from_an_empty_wallet(&mut self) -> Result<()> {
+        self.tenant.json(&["withdraw", "all"]).await?;
+        // The small provider rents more of its machine out from now on.
+        let small = &self.nodes[1];
+        small.reconfigure("cpu = \"0.1\"", "cpu = \"2\"")?;
+        small.as_owner(&["set-record"]).await?;
+        self.timeline.step(
+            "small",
+            "offer two cores instead of a tenth",
+            None,
+            "prices and shares are read again while it runs",
+        );
+        let deployed = self.tenant.json(&["deploy", &self.hello()]).await?;
+        self.gas.permit_and_create = self.created(number(&deployed, "/order")?).await?.gas;
+        self.timeline_of(&deployed)?;
+        self.tenant.json(&["close", &number(&deployed, "/lease")?.to_string()]).await?;
+        self.tenant.json(&["deposit", "60"]).await?;
+        self.timeline.step("tenant", "deposit 60 dollars", None, "");
+        Ok(())
+    }
+
+    /// The same image by the market and by hand, in turn.
+    async fn race(&mut self) -> Result<()> {
+        let name = format!("by-hand-{}", std::process::id());
+        for run in 0..RUNS {
+            let port = iono_testkit::free_port()?;
+            let by_hand = engine::by_hand(image::HELLO, &name, image::PORT, port).await?;
+            let deployed = self.tenant.json(&["deploy", &self.hello()]).await?;
+            let ours = field(&deployed, "/seconds/manifest_to_http")?;
+            let ours = ours.as_f64().context("manifest_to_http is no number")?;
+            let order = number(&deployed, "/order")?;
+            self.timeline_short(run, ours, by_hand);
+            self.ours.push(ours);
+            self.by_hand.push(by_hand);
+            self.tenant.json(&["close", &number(&deployed, "/lease")?.to_string()]).await?;
+            if run == 1 {
+                self.second_order(order).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn timeline_short(&mut self, run: usize, ours: f64, by_hand: f64) {
+        let note = format!("market {:.0} ms, engine by hand {:.0} ms", ours * 1e3, by_hand * 1e3);
+        self.timeline.step("race", &format!("manifest to HTTP 200, run {} of {RUNS}", run + 1), None, &note);
+    }
+
+    /// Gas of everything that the second order of the funded wallet took.
+    async fn second_order(&mut self, order: u64) -> Result<()> {
+        let (chain, book) = (self.network.anvil.provider(), &self.network.book);
+        let id = U256::from(order);
+        self.gas.create_order = self.created(order).await?.gas;
+        let bids = events::all::<IOrderBook::BidPlaced>(chain, book.order_book).await?;
+        let bids: Vec<u64> =
+            bids.into_iter().filter(|bid| bid.event.order == id).map(|bid| bid.gas).collect();
+        self.bids = bids.len() as u64;
+        self.gas.place_bid = bids.into_iter().max().unwrap_or(u64::MAX);
+        let matched =
+            events::last::<IOrderBook::OrderMatched>(chain, book.order_book, |event| event.order == id);
+        self.gas.resolve = matched.await?.gas;
+        let confirmed =
+            events::last::<ILeaseBook::LeaseConfirmed>(chain, book.lease_book, |event| event.lease == id);
+        self.gas.confirm = confirmed.await?.gas;
+        self.gas.close = self.closed(order).await?.1;
+        Ok(())
+    }
+
+    /// Pays what is left after the holdback and measures one settlement and one cash-out.
+    async fn settle_up(&mut self) -> Result<()> {
+        self.network.anvil.advance(AN_HOUR).await?;
+        let chain = self.network.anvil.signing(&self.network.anvil.key(0));
+        let leases = ILeaseBook::new(self.network.book.lease_book, &chain);
+        let created = events::all::<ILeaseBook::LeaseCreated>(&chain, self.network.book.lease_book).await?;
+        for lease in created {
+            // Anyone may settle; a lease that has nothing left to pay says so.
+            let Ok(sent) = leases.settle(lease.event.lease).send().await else { continue };
+            let receipt = sent.get_receipt().await?;
+            self.gas.settle = receipt.gas_used;
+        }
+        self.timeline.step("anyone", "settle what the holdback kept", None, "");
+        self.nodes[0].json(&["cash-out"]).await?;
+        let out = self.cashed_out().await?;
+        self.gas.cash_out = out.1;
+        self.timeline.step("fair", "cash out", Some(out), "");
+        Ok(())
+    }
+
+    /// Everything measured, with the accounts read from the chain.
+    pub(crate) async fn figures(&mut self) -> Result<Figures> {
+        let accounts =
+            accounts::read(self.network.anvil.provider(), &self.network.book, network::DOLLAR).await?;
+        print("");
+        print(&format!(
+            "test dollars in the escrow: {} = {} in wallets + {} reserved + {} locked + {} in ledgers + {} fees",
+            accounts.escrow,
+            accounts.wallets,
+            accounts.reserved,
+            accounts.locked,
+            accounts.ledgers,
+            accounts.fees
+        ));
+        Ok(Figures {
+            runtime: "docker".to_owned(),
+            http_status: self.http_status,
+            blocks_order_to_lease: self.blocks.0,
+            blocks_lease_to_confirm: self.blocks.1,
+            manifest_to_http_ratio: median(&self.ours) / median(&self.by_hand),
+            manifest_to_http_seconds: self.ours.clone(),
+            by_hand_seconds: self.by_hand.clone(),
+            failed_requests_during_update: self.during_update.1,
+            requests_during_update: self.during_update.0,
+            wei_unaccounted: accounts.unaccounted(),
+            bids_at_second_order: self.bids,
+            gas: self.gas,
+            timeline: self.timeline.rows().to_vec(),
+        })
+    }
+
+    /// Leaves everything running until Ctrl-C.
+    pub(crate) async fn keep(&self) -> Result<()> {
+        let home = self.tenant.home().display();
+        for line in [
+            String::new(),
+            format!("The network keeps running; the chain's RPC is {}.", self.network.anvil.url()),
+            format!("  export IONO_HOME={home}"),
+            format!("  {} deploy examples/hello.yaml", iono_testkit::binary("iono")?.display()),
+            format!("  {} ps", iono_testkit::binary("iono")?.display()),
+            "Ctrl-C stops it and removes everything.".to_owned(),
+        ] {
+            print(&line);
+        }
+        Ok(tokio::signal::ctrl_c().await?)
+    }
+
+    /// Stops what was started.
+    pub(crate) async fn end(mut self) -> Result<()> {
+        for node in &mut self.nodes {
+            node.daemon()?.terminate(Duration::from_secs(20)).await?;
+        }
+        self.matchmaker.terminate(Duration::from_secs(20)).await?;
+        Ok(())
+    }
+
+    /// The rows that a deployment's own transactions give.
+    fn timeline_of(&mut self, deployed: &Value) -> Result<()> {
+        let order = number(deployed, "/order")?;
+        for sent in field(deployed, "/transactions")?.as_array().into_iter().flatten() {
+            let mined = (number(sent, "/block")?, number(sent, "/gas")?);
+            self.timeline.step("tenant", &text(sent, "/step")?, Some(mined), &format!("order {order}"));
+        }
+        let note =
+            format!("lease {} with provider {}", number(deployed, "/lease")?, number(deployed, "/provider")?);
+        let blocks = (number(deployed, "/blocks/lease")?, number(deployed, "/blocks/confirm")?);
+        self.timeline.step(
+            "contract",
+            &format!("matched in block {}, confirmed in block {}", blocks.0, blocks.1),
+            None,
+            &note,
+        );
+        Ok(())
+    }
+
+    async fn created(&self, order: u64) -> Result<events::Mined<IOrderBook::OrderCreated>> {
+        let (chain, book) = (self.network.anvil.provider(), self.network.book.order_book);
+        events::last::<IOrderBook::OrderCreated>(chain, book, |event| event.order == U256::from(order)).await
+    }
+
+    async fn closed(&self, lease: u64) -> Result<(u64, u64)> {
+        let (chain, book) = (self.network.anvil.provider(), self.network.book.lease_book);
+        let closed =
+            events::last::<ILeaseBook::LeaseClosed>(chain, book, |event| event.lease == U256::from(lease));
+        closed.await.map(|closed| (closed.block, closed.gas))
+    }
+
+    async fn cashed_out(&self) -> Result<(u64, u64)> {
+        let (chain, book) = (self.network.anvil.provider(), self.network.book.escrow);
+        let out = events::last::<IEscrow::CashedOut>(chain, book, |event| {
+            event.token == U256::from(network::DOLLAR)
+        });
+        out.await.map(|out| (out.block, out.gas))
+    }
+
+    /// Waits until the engine has nothing of the lease any more.
+    async fn nothing_left(&mut self, lease: u64) -> Result<()> {
+        let needle = format!("ionosphere.lease={lease}");
+        let gone = || async { engine::leftovers(&needle).await.ok()?.is_empty().then_some(()) };
+        iono_testkit::eventually("the end of the lease's containers", Duration::from_secs(30), gone).await?;
+        self.timeline.step(
+            "fair",
+            "remove containers, network and volumes",
+            None,
+            "nothing is left of the lease",
+        );
+        Ok(())
+    }
+}
+
+fn first_url(deployed: &Value) -> Result<String> {
+    text(deployed, "/urls/0").or_else(|_| text(deployed, "/urls/0/url"))
+}
+
+/// Why providers did not bid or lost, as `iono bids` tells it.
+fn reasons(bids: &Value) -> Vec<String> {
+    let mut reasons = Vec::new();
+    for list in ["/bids", "/declined"] {
+        for entry in bids.pointer(list).and_then(Value::as_array).into_iter().flatten() {
+            let provider = entry.get("provider").map(ToString::to_string).unwrap_or_default();
+            let why = entry.get("reason").and_then(Value::as_str).unwrap_or_default();
+            if !why.is_empty() {
+                reasons.push(format!("provider {provider}: {why}"));
+            }
+        }
+    }
+    reasons
+}
+
+fn replicas_ready(status: &Value) -> u64 {
+    let services = status.pointer("/services").or_else(|| status.pointer("/workload/services"));
+    let services = services.and_then(Value::as_array).into_iter().flatten();
+    services.filter_map(|service| service.get("ready").and_then(Value::as_u64)).sum()
+}
