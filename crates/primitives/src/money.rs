@@ -76,10 +76,10 @@ impl fmt::Display for Rate {
     }
 }
 
-/// `fee` basis points of `gross`, rounded up: the payer's fee.
+/// `basis_points` of `gross`, rounded down as `Bill.sol` does: the payer's fee.
 #[must_use]
 pub fn payer_fee(gross: Amount, basis_points: u16) -> Amount {
-    (gross * U256::from(basis_points)).div_ceil(U256::from(10_000))
+    gross * U256::from(basis_points) / U256::from(10_000)
 }
 
 /// Parses a decimal such as `12.5` into units of 10^-decimals.
