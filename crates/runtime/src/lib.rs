@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod api;
+mod convert;
 pub mod error;
 pub mod observed;
 pub mod stream;
@@ -15,6 +16,7 @@ pub mod workload;
 
 pub use api::{Runtime, Switchboard};
 pub use error::RuntimeError;
+pub use iono_manifest::{Credentials, PullPolicy, Secret, SecretFile, VolumeKind};
 pub use observed::{
     Capabilities, Enforcement, Exit, ExitReason, Limit, Observed, ObservedService, Replica, ReplicaState,
 };
@@ -23,7 +25,4 @@ pub use stream::{
     LogLine, LogOptions, LogStream, OutputKind, TtySize,
 };
 pub use vault::{Vault, VaultError};
-pub use workload::{
-    Credentials, Owner, Port, Protocol, PullPolicy, RestartPolicy, Secret, SecretFile, Service,
-    ServiceLimits, Volume, VolumeKind, Workload,
-};
+pub use workload::{Owner, Port, Protocol, RestartPolicy, Service, ServiceLimits, Volume, Workload};

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use alloy::primitives::Address;
+use iono_manifest::{Credentials, PullPolicy, Secret, SecretFile, VolumeKind};
 use iono_primitives::{LeaseId, ProviderId};
 use serde::{Deserialize, Serialize};
 
@@ -23,29 +24,6 @@ pub struct Owner {
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:#x}.{}", self.chain_id, self.registry, self.provider)
-    }
-}
-
-/// A text that must not show in logs.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
-#[serde(transparent)]
-pub struct Secret(pub String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl From<&str> for Secret {
-    fn from(text: &str) -> Self {
-        Self(text.to_owned())
     }
 }
 
@@ -69,7 +47,8 @@ pub struct Service {
     pub image: String,
     /// Login for the image's registry.
     pub credentials: Option<Credentials>,
-    /// When to ask the registry.
+    /// When to ask the registry. Whatever it is, a running lease keeps the digest that it started with; a new manifest
+    /// with [`PullPolicy::Always`] asks anew.
     pub pull: PullPolicy,
     /// Replaces the image's entry point when not empty.
     pub command: Vec<String>,
@@ -77,7 +56,7 @@ pub struct Service {
     pub args: Vec<String>,
     /// Environment.
     pub env: BTreeMap<String, Secret>,
-    /// Secrets that appear as read-only files in memory.
+    /// Secrets that appear as read-only files, kept in memory only.
     pub secrets: Vec<SecretFile>,
     /// Number of containers, at least 1.
     pub replicas: u32,
@@ -126,39 +105,6 @@ impl Service {
     pub fn can_overlap(&self) -> bool {
         !self.volumes.iter().any(|volume| volume.kind == VolumeKind::Persistent && !volume.read_only)
     }
-}
-
-/// A registry login.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Credentials {
-    /// The registry's host; empty means the image reference's own.
-    pub host: String,
-    /// User name.
-    pub username: String,
-    /// Password or token.
-    pub password: Secret,
-}
-
-/// When an image is asked for at its registry. Whatever it is, a running lease keeps the digest that it started with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PullPolicy {
-    /// Only when the node does not have it.
-    #[default]
-    IfNotPresent,
-    /// With every new manifest.
-    Always,
-    /// Never: it must be on the node.
-    Never,
-}
-
-/// A secret as a file in memory, readable by the container alone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SecretFile {
-    /// Absolute path in the container.
-    pub path: String,
-    /// The file's content.
-    pub content: Secret,
 }
 
 /// What one replica may use. The backend says in [`crate::Capabilities`] which of these it can enforce.
@@ -235,18 +181,6 @@ pub struct Volume {
     pub kind: VolumeKind,
     /// No writing.
     pub read_only: bool,
-}
-
-/// What a volume lives on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum VolumeKind {
-    /// Disk; outlives containers and updates, removed with the lease.
-    Persistent,
-    /// Disk; removed with its container.
-    Ephemeral,
-    /// Memory (tmpfs); counts as memory.
-    Memory,
 }
 
 /// What happens when a container's process ends. The engine restarts with growing pauses.
