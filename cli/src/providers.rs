@@ -1,0 +1,155 @@
+//! Providers as the chain knows them: profile word, record, pins.
+
+use alloy::primitives::{Address, B256, U256};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use iono_bindings::{ProfileWord, ProviderRecord, words::profile_flags};
+use iono_primitives::{Region, Resources};
+use serde_json::{Value, json};
+
+use crate::chain::{Call, Chain};
+use crate::error::{Failure, Kind, Result};
+
+/// How many providers are read at a time.
+const PARALLEL: usize = 16;
+/// Most providers that are read: a bound on what a chain can make this tool do.
+const MAX_PROVIDERS: u32 = 100_000;
+
+/// One registered provider.
+#[derive(Debug, Clone)]
+pub(crate) struct Provider {
+    pub(crate) id: u32,
+    pub(crate) profile: ProfileWord,
+    pub(crate) record: ProviderRecord,
+    /// What it offers; `None` when its word is malformed.
+    pub(crate) capacity: Option<Resources>,
+}
+
+impl Provider {
+    /// Reads one.
+    pub(crate) async fn load(chain: &Chain, id: u32) -> Result<Self> {
+        let registry = chain.registry();
+        let number = U256::from(id);
+        let profile = registry.profile(number).call().await.or_call(&format!("cannot read provider {id}"))?;
+        let profile = ProfileWord::read([profile]);
+        if profile.id == 0 {
+            return Err(Failure::new(Kind::NotFound, format!("there is no provider {id}"))
+                .hint("`iono provider list` shows all"));
+        }
+        let record = registry.record(number).call().await.or_call(&format!("cannot read provider {id}"))?;
+        let capacity = Resources::from_word(record.capacity);
+        Ok(Self { id, profile, record, capacity })
+    }
+
+    /// Reads all, lowest id first.
+    pub(crate) async fn all(chain: &Chain) -> Result<Vec<Self>> {
+        let count = chain.registry().providerCount().call().await.or_call("cannot count the providers")?;
+        let count = count.saturating_to::<u32>().min(MAX_PROVIDERS);
+        stream::iter(1..=count).map(|id| Self::load(chain, id)).buffered(PARALLEL).try_collect().await
+    }
+
+    /// Where it is.
+    pub(crate) fn region(&self) -> Region {
+        Region(self.profile.region)
+    }
+
+    /// Whether it may bid at all, in one word.
+    pub(crate) fn standing(&self) -> &'static str {
+        let has = |flag| self.profile.flags & flag != 0;
+        if !has(profile_flags::ACTIVE) {
+            "inactive"
+        } else if has(profile_flags::BARRED) {
+            "barred"
+        } else if !has(profile_flags::STAKED) {
+            "understaked"
+        } else if has(profile_flags::DRAINING) {
+            "draining"
+        } else {
+            "open"
+        }
+    }
+
+    /// The model of its GPUs; empty when it has none or does not say.
+    pub(crate) fn gpu_model(&self) -> String {
+        self.capacity.map(|capacity| capacity.gpu_model.as_str().to_owned()).unwrap_or_default()
+    }
+
+    /// GPUs that it offers.
+    pub(crate) fn gpus(&self) -> u8 {
+        self.capacity.map_or(0, |capacity| capacity.gpus)
+    }
+
+    /// The facts that the chain has, for `--json`.
+    pub(crate) fn json(&self) -> Value {
+        let profile = &self.profile;
+        json!({
+            "provider": self.id,
+            "state": self.standing(),
+            "region": self.region().to_string(),
+            "endpoint": self.record.endpoint,
+            "hot_key": self.record.hotKey,
+            "trust_tier": profile.trust_tier,
+            "rating": rating(profile.rating),
+            "slashes": profile.slashes,
+            "stake_spon": profile.stake,
+            "free_units": profile.free_units,
+            "total_units": profile.total_units,
+            "free_gpus": profile.free_gpus,
+            "gpus": self.gpus(),
+            "gpu_model": self.gpu_model(),
+            "capacity": self.capacity,
+        })
+    }
+}
+
+/// The average rating of a profile, or nothing when it is unrated.
+pub(crate) fn rating(stored: u16) -> Option<f64> {
+    stored.checked_sub(1).map(|hundredths| f64::from(hundredths) / 100.0)
+}
+
+/// A rating for people.
+pub(crate) fn stars(stored: u16) -> String {
+    rating(stored).map_or_else(|| "–".to_owned(), |average| format!("{average:.2}"))
+}
+
+/// The keys that a provider's lease API may have: the present and the next one.
+pub(crate) async fn pins(chain: &Chain, provider: &Provider) -> Result<Vec<B256>> {
+    let next = chain
+        .registry()
+        .nextPin(U256::from(provider.id))
+        .call()
+        .await
+        .or_call(&format!("cannot read the pins of provider {}", provider.id))?;
+    Ok([provider.record.pin, next].into_iter().filter(|pin| !pin.is_zero()).collect())
+}
+
+/// A provider by id, or by the address of its owner, account or hot key, as manifests may name it.
+pub(crate) async fn find(chain: &Chain, name: &str) -> Result<u32> {
+    if let Ok(id) = name.parse::<u32>() {
+        return Ok(id);
+    }
+    let unknown = || Failure::new(Kind::NotFound, format!("`{name}` is no provider's number or address"));
+    let address: Address = name.parse().map_err(|_| unknown())?;
+    let registry = chain.registry();
+    for provider in Provider::all(chain).await? {
+        let number = U256::from(provider.id);
+        if provider.record.hotKey == address
+            || registry.ownerOf(number).call().await.or_call("cannot read a provider's owner")? == address
+            || registry.accountOf(number).call().await.or_call("cannot read a provider's account")? == address
+        {
+            return Ok(provider.id);
+        }
+    }
+    Err(unknown())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratings_are_shown_as_stars() {
+        assert_eq!(stars(0), "–");
+        assert_eq!(stars(1), "0.00");
+        assert_eq!(stars(451), "4.50");
+    }
+}
