@@ -198,7 +198,7 @@ impl Authenticator {
         // Subscribed before the check, so that nothing is missed in between.
         let changes = self.access.changes();
         self.authorise(caller, lease, need).await?;
-        Ok(Session::new(self.clone(), caller.clone(), lease, need, changes))
+        Ok(Session::watch(self.clone(), caller.clone(), lease, need, changes))
     }
 
     /// Checks everything that may have changed since `caller` was admitted.
@@ -216,7 +216,8 @@ impl Authenticator {
 
     /// Seconds until the authorisation ends, the grace for clocks included.
     pub(crate) fn time_left(&self, caller: &Caller, now: u64) -> Duration {
-        Duration::from_secs(caller.authorisation.expiry.saturating_sub(now)) + self.skew
+        (Duration::from_secs(caller.authorisation.expiry) + self.skew)
+            .saturating_sub(Duration::from_secs(now))
     }
 
     fn check_time(&self, granted: &Authorisation, now: u64) -> Result<(), Refusal> {
