@@ -5,6 +5,7 @@ pragma solidity ^0.8.37;
 /// @notice Amounts in SPON wei. A pool is {tokens, shares, thawing tokens, thawing shares, nonce}; own stake and
 ///         delegations are shares of it; a slash scales all of them at once and never reverts. Delegations count towards
 ///         a provider's stake from the next era on; redelegated stake stays slashable at its source while it unbonds.
+///         The first deposit of an empty pool leaves a thousandth of a SPON in it for good.
 interface IStakingManager {
     event Staked(uint256 indexed provider, address indexed staker, uint256 tokens, uint256 shares);
     event Delegated(
@@ -38,7 +39,7 @@ interface IStakingManager {
         external
         returns (uint256 shares);
     function delegate(uint256 provider, uint256 tokens, uint256 minShares) external returns (uint256 shares);
-    /// @notice Own stake or delegation alike; withdrawable after the unbonding time. Leaves no share or at least MIN_SHARES.
+    /// @notice Own stake or delegation alike; withdrawable after the unbonding time.
     function unstake(uint256 provider, uint256 shares) external returns (uint256 request);
     /// @notice Thaws at `from`; `withdraw` then delegates what is left to `to`, or pays it out when that would give fewer
     ///         than `minShares`. Counts for neither meanwhile.
@@ -58,8 +59,14 @@ interface IStakingManager {
     function stakeOf(uint256 provider) external view returns (uint256 own, uint256 counted);
     function sharesOf(uint256 provider, address staker) external view returns (uint256);
     function tokensFor(uint256 provider, uint256 shares) external view returns (uint256);
-    /// @notice Tokens that wait out the unbonding time, still slashable.
-    function thawingOf(uint256 provider) external view returns (uint256 tokens);
+    /// @return tokens active ones, delegations of this era included
+    /// @return shares of them
+    /// @return thawing tokens that wait out the unbonding time, still slashable
+    /// @return thawingShares of those
+    function poolOf(uint256 provider)
+        external
+        view
+        returns (uint256 tokens, uint256 shares, uint256 thawing, uint256 thawingShares);
     /// @return staker zero when there is no such request
     /// @return provider whose slashes it still bears
     /// @return target provider that it is redelegated to, or 0

@@ -16,8 +16,8 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 /// @notice Every token lies in exactly one place: a provider's active pool, where it counts, or its thawing pool, where
 ///         it waits out the unbonding time; both are slashed alike. Redelegated stake is a thawing request that names its
 ///         target: it stays slashable at its source alone until `withdraw` moves it, so no token ever backs two
-///         providers. Every holder has no share or at least MIN_SHARES, and tokens sent here by a plain transfer are not
-///         counted, so nobody can inflate the price of a share enough to round another's deposit away.
+///         providers. An empty pool's first deposit leaves DEAD_SHARES to nobody, and tokens sent here by a plain transfer
+///         are not counted, so nobody can inflate the price of a share enough to round another's deposit away.
 contract StakingManager is IStakingManager, AccessManaged {
     using ProfileWord for Profile;
     using SafeERC20 for SPON;
@@ -48,8 +48,9 @@ contract StakingManager is IStakingManager, AccessManaged {
         uint112 minShares; // of the target's active pool
     }
 
-    /// @notice The least shares that a holder may have: a thousandth of a SPON before any slash.
-    uint256 public constant MIN_SHARES = 1e15;
+    /// @notice Shares that an empty pool's first deposit gives to nobody: a thousandth of a SPON. With 10^27 wei at most, a
+    ///         share never costs more than 10^12 wei, which bounds what rounding can take.
+    uint256 public constant DEAD_SHARES = 1e15;
     uint256 private constant TIERS = 7;
 
     SPON private immutable TOKEN;
@@ -180,7 +181,7 @@ contract StakingManager is IStakingManager, AccessManaged {
     function addReward(uint256 provider, uint256 tokens) external {
         if (tokens == 0) revert StakingManager_ZeroAmount();
         SharePool storage active = _pools[provider].active;
-        if (active.shares == 0) revert StakingManager_InsufficientShares(0, MIN_SHARES);
+        if (active.shares == 0) revert StakingManager_InsufficientShares(0, 1);
         TOKEN.safeTransferFrom(msg.sender, address(this), tokens);
         active.tokens += uint112(tokens);
         emit RewardAdded(provider, tokens);
@@ -218,8 +219,13 @@ contract StakingManager is IStakingManager, AccessManaged {
     }
 
     /// @inheritdoc IStakingManager
-    function thawingOf(uint256 provider) external view returns (uint256 tokens) {
-        return _pools[provider].thawing.tokens;
+    function poolOf(uint256 provider)
+        external
+        view
+        returns (uint256 tokens, uint256 shares, uint256 thawing, uint256 thawingShares)
+    {
+        Pool storage pool = _pools[provider];
+        return (pool.active.tokens, pool.active.shares, pool.thawing.tokens, pool.thawing.shares);
     }
 
     /// @inheritdoc IStakingManager
@@ -260,9 +266,10 @@ contract StakingManager is IStakingManager, AccessManaged {
         returns (Holding storage holding, uint256 shares)
     {
         holding = _refresh(provider, staker);
-        shares = _pools[provider].active.deposit(tokens);
+        shares = _sharesFor(provider, tokens);
+        if (shares == 0) revert StakingManager_TooFewShares(0, 1);
+        _pools[provider].active.deposit(tokens);
         holding.shares += uint112(shares);
-        if (holding.shares < MIN_SHARES) revert StakingManager_TooFewShares(holding.shares, MIN_SHARES);
     }
 
     /// @dev Active shares of the caller become thawing ones.
@@ -274,9 +281,7 @@ contract StakingManager is IStakingManager, AccessManaged {
         Pool storage pool = _pools[provider];
         Holding storage holding = _refresh(provider, msg.sender);
         if (shares > holding.shares) revert StakingManager_InsufficientShares(holding.shares, shares);
-        uint256 left = holding.shares - shares;
-        if (left != 0 && left < MIN_SHARES) revert StakingManager_TooFewShares(left, MIN_SHARES);
-        holding.shares = uint112(left);
+        holding.shares -= uint112(shares);
         // The youngest leave first: who delegates and leaves in one era moves nothing that counts.
         uint112 young = uint112(Math.min(shares, holding.pending));
         holding.pending -= young;
@@ -327,8 +332,15 @@ contract StakingManager is IStakingManager, AccessManaged {
 
     /// @dev Whether redelegated tokens may enter their target; if not they are paid out, so that no one is stuck.
     function _welcome(uint256 target, uint256 tokens, uint256 minShares) private view returns (bool) {
-        uint256 shares = _pools[target].active.sharesFor(tokens);
-        return shares >= minShares && shares >= MIN_SHARES;
+        uint256 shares = _sharesFor(target, tokens);
+        return shares != 0 && shares >= minShares;
+    }
+
+    /// @dev What a depositor of `tokens` would hold.
+    function _sharesFor(uint256 provider, uint256 tokens) private view returns (uint256) {
+        SharePool storage active = _pools[provider].active;
+        if (active.shares != 0) return active.sharesFor(tokens);
+        return tokens > DEAD_SHARES ? tokens - DEAD_SHARES : 0;
     }
 
     function _known(uint256 provider) private view {

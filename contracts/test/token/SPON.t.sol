@@ -76,7 +76,7 @@ contract SPONTest is Test {
         assertEq(spon.clock(), block.timestamp);
         vm.prank(holder);
         spon.delegate(holder);
-        uint256 before = block.timestamp;
+        uint256 before = vm.getBlockTimestamp();
         vm.warp(before + 10);
         vm.prank(holder);
         spon.transfer(minter, 1e18);
