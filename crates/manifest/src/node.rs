@@ -240,7 +240,7 @@ mod tests {
         let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
         for level in 1..12 {
             let before = level - 1;
-            let aliases = [format!("*a{before}"); 9].join(", ");
+            let aliases = vec![format!("*a{before}"); 9].join(", ");
             bomb.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
         }
         assert!(read(&bomb).is_err());
