@@ -101,10 +101,9 @@ fn one(fields: &Fields<'_>, port: u16, external: u16, reader: &mut Reader) -> Re
             global |= everywhere.unwrap_or(false);
             if let Some((node, name)) =
                 target.get("service").and_then(|node| Some((node, reader.text(node, "service")?)))
+                && !to.iter().any(|(_, known)| known == name)
             {
-                if !to.iter().any(|(_, known)| known == name) {
-                    to.push((node.place, name.to_owned()));
-                }
+                to.push((node.place, name.to_owned()));
             }
             if let Some((node, name)) =
                 target.get("ip").and_then(|node| Some((node, reader.text(node, "ip")?)))
