@@ -51,19 +51,18 @@ async fn first_answer(url: &str, start: Instant) -> Result<()> {
     }
 }
 
-/// Names of containers, networks and volumes whose labels or names mention `needle`.
+/// Containers, networks and volumes that carry every one of these labels.
 ///
 /// # Errors
 /// When the engine fails.
-pub async fn leftovers(needle: &str) -> Result<Vec<String>> {
+pub async fn labelled(labels: &[&str]) -> Result<Vec<String>> {
     let mut found = Vec::new();
-    for (kind, args) in [
-        ("container", vec!["ps", "--all", "--format", "{{.Names}} {{.Labels}}"]),
-        ("network", vec!["network", "ls", "--format", "{{.Name}} {{.Labels}}"]),
-        ("volume", vec!["volume", "ls", "--format", "{{.Name}} {{.Labels}}"]),
-    ] {
+    for kind in [&["ps", "--all"][..], &["network", "ls"], &["volume", "ls"]] {
+        let mut args = [kind, &["--quiet"]].concat();
+        let filters: Vec<String> = labels.iter().map(|label| format!("label={label}")).collect();
+        args.extend(filters.iter().flat_map(|filter| ["--filter", filter.as_str()]));
         let lines = docker(&args).await?;
-        found.extend(lines.lines().filter(|line| line.contains(needle)).map(|line| format!("{kind} {line}")));
+        found.extend(lines.lines().map(|line| format!("{} {line}", kind[0])));
     }
     Ok(found)
 }

@@ -351,6 +351,13 @@ nvme = {storage_price}
         self.daemon.as_mut().with_context(|| format!("{} is not running", self.plan.name))
     }
 
+    /// The engine's label of everything that is this provider's.
+    #[must_use]
+    pub fn owner_label(&self, network: &Network) -> String {
+        let book = &network.book;
+        format!("network.ionosphere.owner={}.{:#x}.{}", book.chain_id, book.provider_registry, self.id)
+    }
+
     /// Its folder.
     #[must_use]
     pub fn dir(&self) -> &Path {

@@ -17,6 +17,13 @@ use crate::paths;
 /// Keys with 10,000 ether each.
 const ACCOUNTS: usize = 20;
 
+/// An id that no other chain of this machine has: daemons of tests that run side by side tell their containers apart by
+/// it.
+fn chain_id() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    1_000_000_000 + RandomState::new().hash_one(std::process::id()) % 1_000_000_000
+}
+
 /// A running Anvil; it ends when this is dropped.
 pub struct Anvil {
     instance: AnvilInstance,
@@ -49,6 +56,7 @@ impl Anvil {
             .port(0_u16)
             .host("127.0.0.1")
             .timeout(60_000)
+            .chain_id(chain_id())
             .args(["--accounts".to_owned(), ACCOUNTS.to_string()]);
         if let Some(block_time) = block_time {
             builder = builder.block_time_f64(block_time.as_secs_f64());

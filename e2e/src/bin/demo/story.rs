@@ -104,7 +104,7 @@ impl Story {
 
     /// First order: one signature from a key that has test dollars and nothing else.
     async fn rent(&mut self) -> Result<Value> {
-        let deployed = self.tenant.json(&["deploy", &self.hello()]).await?;
+        let deployed = self.tenant.json(&["deploy", &self.hello(), "--token", "1"]).await?;
         self.timeline_of(&deployed)?;
         let order = number(&deployed, "/order")?;
         let blocks = |name: &str| number(&deployed, &format!("/blocks/{name}"));
@@ -122,8 +122,8 @@ impl Story {
         let answer = reqwest::get(url).await?;
         self.http_status = answer.status().as_u16();
         let body = answer.text().await?;
-        let nonce = body.lines().find_map(|line| line.trim().strip_prefix("nonce: ")).map(str::to_owned);
-        let nonce = nonce.with_context(|| format!("no nonce in {body:?}"))?;
+        let nonce = body.split(", ").find_map(|part| part.strip_prefix("nonce "));
+        let nonce = nonce.with_context(|| format!("no nonce in {body:?}"))?.to_owned();
         self.timeline.step(
             "anyone",
             &format!("GET {url}"),
@@ -234,7 +234,7 @@ impl Story {
             None,
             "prices and shares are read again while it runs",
         );
-        let deployed = self.tenant.json(&["deploy", &self.hello()]).await?;
+        let deployed = self.tenant.json(&["deploy", &self.hello(), "--token", "1"]).await?;
         self.gas.permit_and_create = self.created(number(&deployed, "/order")?).await?.gas;
         self.timeline_of(&deployed)?;
         self.tenant.json(&["close", &number(&deployed, "/lease")?.to_string()]).await?;
@@ -249,7 +249,7 @@ impl Story {
         for run in 0..RUNS {
             let port = iono_testkit::free_port()?;
             let by_hand = engine::by_hand(image::HELLO, &name, image::PORT, port).await?;
-            let deployed = self.tenant.json(&["deploy", &self.hello()]).await?;
+            let deployed = self.tenant.json(&["deploy", &self.hello(), "--token", "1"]).await?;
             let ours = field(&deployed, "/seconds/manifest_to_http")?;
             let ours = ours.as_f64().context("manifest_to_http is no number")?;
             let order = number(&deployed, "/order")?;
@@ -406,8 +406,10 @@ impl Story {
 
     /// Waits until the engine has nothing of the lease any more.
     async fn nothing_left(&mut self, lease: u64) -> Result<()> {
-        let needle = format!("ionosphere.lease={lease}");
-        let gone = || async { engine::leftovers(&needle).await.ok()?.is_empty().then_some(()) };
+        let owner = self.nodes[0].owner_label(&self.network);
+        let lease_label = format!("network.ionosphere.lease={lease}");
+        let gone =
+            || async { engine::labelled(&[&owner, &lease_label]).await.ok()?.is_empty().then_some(()) };
         iono_testkit::eventually("the end of the lease's containers", Duration::from_secs(30), gone).await?;
         self.timeline.step(
             "fair",
