@@ -173,7 +173,7 @@ impl Deployment {
             storage: sum(|group| group.ephemeral.saturating_add(group.persistent), "storage")?,
             gpus: u8::try_from(gpus)
                 .map_err(|_| format!("{gpus} GPUs are more than the 255 that an order can hold"))?,
-            gpu_tier: gpu_model.tier(),
+            gpu_tier: if gpus == 0 { 0 } else { gpu_model.tier() },
             storage_class: groups.map(|group| group.storage_class).max().unwrap_or_default(),
             endpoints: u8::try_from(ports).map_err(|_| format!("{ports} global ports are more than 255"))?,
             gpu_model,

@@ -12,6 +12,9 @@ const EXAMPLES: [&str; 5] = [
     include_str!("../../../examples/secrets.yaml"),
 ];
 
+/// Something done to a good manifest.
+type Change = fn(&mut LeaseManifest);
+
 fn manifest(example: usize) -> LeaseManifest {
     resolve(&parse(EXAMPLES[example]).unwrap(), |path| {
         Ok(format!("content of {}\n", path.display()).into_bytes())
@@ -93,7 +96,7 @@ fn other_forms_of_the_same_manifest_are_refused() {
 
 #[test]
 fn rules_hold_for_strangers_too() {
-    let breaks: [(fn(&mut LeaseManifest), &str); 12] = [
+    let breaks: [(Change, &str); 12] = [
         (|m| m.services.clear(), "1 to 12 services"),
         (|m| m.services[0].image = "A B".into(), "no image reference"),
         (|m| m.services[0].name = "../x".into(), "is no name"),
@@ -158,13 +161,13 @@ fn secrets_that_cannot_be_read_are_named_with_their_line() {
 
 #[test]
 fn a_manifest_must_fit_its_order() {
-    for example in 0..EXAMPLES.len() {
-        let deployment = parse(EXAMPLES[example]).unwrap();
+    for (example, text) in EXAMPLES.into_iter().enumerate() {
+        let deployment = parse(text).unwrap();
         let (order, manifest) = (deployment.order(), manifest(example));
         manifest.check_fits(&order.resources, &order.groups).unwrap();
     }
     let order = parse(EXAMPLES[3]).unwrap().order();
-    let grows: [(fn(&mut LeaseManifest), &str); 10] = [
+    let grows: [(Change, &str); 10] = [
         (|m| m.services[0].count += 1, "2 replicas, the order has 1"),
         (|m| m.services[0].resources.cpu += 1, "8001 millicores of CPU, the order has 8000"),
         (|m| m.services[0].resources.memory += 1, "MiB of memory"),

@@ -31,16 +31,20 @@ pub struct GpuName<'m> {
 }
 
 impl GpuModel {
-    /// The tier, 1 (entry) to 10; 0 for any model and for unknown ones.
+    /// The tier, 1 (entry) to 10. An order for any model is satisfied by an entry card and has tier 1; a model that is
+    /// not known here counts as the dearest.
     #[must_use]
     pub fn tier(&self) -> u8 {
+        if *self == GpuModel::ANY {
+            return 1;
+        }
         let name = self.as_str();
         let matching =
             TIERS.iter().flat_map(|(tier, names)| names.iter().map(move |known| (known.len(), *tier, known)));
         let best = matching
             .filter(|(_, _, known)| name.starts_with(**known))
             .max_by_key(|(length, tier, _)| (*length, *tier));
-        best.map_or(0, |(_, tier, _)| tier)
+        best.map_or(10, |(_, tier, _)| tier)
     }
 
     /// Name, interface and memory.
@@ -84,8 +88,8 @@ mod tests {
     #[test]
     fn tiers_follow_the_price_bands() {
         for (text, tier) in [
-            ("", 0),
-            ("voodoo2", 0),
+            ("", 1),
+            ("voodoo2", 10),
             ("gtx1080ti", 1),
             ("t4", 1),
             ("rtx2080ti", 2),

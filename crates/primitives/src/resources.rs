@@ -97,7 +97,7 @@ pub struct Resources {
     pub storage: u32,
     /// Number of GPUs.
     pub gpus: u8,
-    /// The contracts' GPU tier, 1–10; 0 without GPUs or when the model is open.
+    /// The contracts' GPU tier, 1–10 ([`GpuModel::tier`]); 0 without GPUs.
     pub gpu_tier: u8,
     /// The fastest class that any volume asks for.
     pub storage_class: StorageClass,
