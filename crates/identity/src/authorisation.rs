@@ -170,11 +170,16 @@ impl Envelope {
         }
         let chain_id =
             u64::try_from(abi.chainId).map_err(|_| Refusal::BadAuthorisation("a number is too large"))?;
-        Ok(Self {
+        let envelope = Self {
             domain: Domain { chain_id, lease_access: abi.leaseAccess },
             authorisation: Authorisation::from_abi(&abi.authorisation)?,
             signature: abi.signature,
-        })
+        };
+        // The decoder overlooks padding; one meaning has one encoding.
+        if envelope.encode() != value {
+            return Err(Refusal::BadAuthorisation("it is not in canonical form"));
+        }
+        Ok(envelope)
     }
 
     /// Finds the envelope in a certificate and the pin of the certificate's own key.
