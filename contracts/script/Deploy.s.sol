@@ -6,15 +6,10 @@ import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IER
 import {Script} from "forge-std/Script.sol";
 
 import {IEscrow} from "../src/interfaces/IEscrow.sol";
-import {IFizzShares} from "../src/interfaces/IFizzShares.sol";
 import {ILeaseBook} from "../src/interfaces/ILeaseBook.sol";
-import {IMatchPolicy, IRandomness} from "../src/interfaces/IMatching.sol";
-import {IPaymentTokens} from "../src/interfaces/IPaymentTokens.sol";
-import {IProviderRegistry} from "../src/interfaces/IProviderRegistry.sol";
-import {IStakingManager} from "../src/interfaces/IStakingManager.sol";
+import {IOrderBook} from "../src/interfaces/IOrderBook.sol";
 import {LeaseAccess} from "../src/market/LeaseAccess.sol";
 import {LeaseBook} from "../src/market/LeaseBook.sol";
-import {LeaseWiring} from "../src/market/LeaseWiring.sol";
 import {OrderBook} from "../src/market/OrderBook.sol";
 import {BlockHashRandomness} from "../src/matching/BlockHashRandomness.sol";
 import {MatchPolicy} from "../src/matching/MatchPolicy.sol";
@@ -90,7 +85,14 @@ contract Deploy is Script, Parameters {
             "Escrow",
             type(Escrow).creationCode,
             abi.encode(
-                _at("OrderBook"), _at("LeaseBook"), _at("PaymentTokens"), _at("ProviderRegistry"), foundation(_deployer)
+                IEscrow.Wiring({
+                    orderBook: _at("OrderBook"),
+                    leaseBook: _at("LeaseBook"),
+                    paymentTokens: _at("PaymentTokens"),
+                    registry: _at("ProviderRegistry"),
+                    foundation: foundation(_deployer),
+                    homeToken: homeToken()
+                })
             )
         );
         _put("Randomness", type(BlockHashRandomness).creationCode, "");
@@ -99,28 +101,30 @@ contract Deploy is Script, Parameters {
             "OrderBook",
             type(OrderBook).creationCode,
             abi.encode(
-                _at("Escrow"),
-                _at("LeaseBook"),
-                _at("PaymentTokens"),
-                _at("ProviderRegistry"),
-                _at("MatchPolicy"),
-                _at("Randomness")
+                IOrderBook.Wiring({
+                    escrow: _at("Escrow"),
+                    leaseBook: _at("LeaseBook"),
+                    paymentTokens: _at("PaymentTokens"),
+                    registry: _at("ProviderRegistry"),
+                    policies: _at("MatchPolicy"),
+                    randomness: _at("Randomness")
+                })
             )
         );
         _put("LeaseAccess", type(LeaseAccess).creationCode, abi.encode(_at("Escrow")));
         _put("BlsVerifier", type(BlsVerifier).creationCode, "");
     }
 
-    function _leaseWiring() private view returns (LeaseWiring.Wiring memory) {
-        return LeaseWiring.Wiring({
+    function _leaseWiring() private view returns (ILeaseBook.Wiring memory) {
+        return ILeaseBook.Wiring({
             orderBook: _at("OrderBook"),
-            escrow: IEscrow(_at("Escrow")),
-            paymentTokens: IPaymentTokens(_at("PaymentTokens")),
-            registry: IProviderRegistry(_at("ProviderRegistry")),
-            staking: IStakingManager(_at("StakingManager")),
+            escrow: _at("Escrow"),
+            paymentTokens: _at("PaymentTokens"),
+            registry: _at("ProviderRegistry"),
+            staking: _at("StakingManager"),
             // Deployed later at these addresses; until then nobody can act in their place.
             arbiter: _at("ChallengeManager"),
-            fizzShares: IFizzShares(_at("FizzRegistry")),
+            fizzShares: _at("FizzRegistry"),
             holdback: holdback(),
             confirmWindow: confirmWindow(),
             maxPause: maxPause()

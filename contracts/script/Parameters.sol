@@ -29,6 +29,11 @@ abstract contract Parameters is CommonBase {
         return vm.envOr("FOUNDATION", deployer);
     }
 
+    /// @notice The token whose free balances are cheapest to move: the one that most wallets will hold.
+    function homeToken() internal view returns (uint256) {
+        return vm.envOr("HOME_TOKEN", uint256(1));
+    }
+
     function holdback() internal view returns (uint40) {
         return uint40(vm.envOr("HOLDBACK", uint256(1 hours)));
     }

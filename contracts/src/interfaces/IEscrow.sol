@@ -6,14 +6,20 @@ pragma solidity ^0.8.37;
 ///         wiring) move money inside; only a wallet's owner and a payee's own address receive it.
 ///         Invariant per token: balance ≥ Σ wallets + Σ reserved (orders) + Σ locked (leases) + Σ ledgers.
 interface IEscrow {
+    /// @notice Fixed for good. `foundation` earns the fees; `homeToken` is the token whose free balances are cheapest.
+    struct Wiring {
+        address orderBook;
+        address leaseBook;
+        address paymentTokens;
+        address registry;
+        address foundation;
+        uint256 homeToken;
+    }
+
     event WalletCreated(uint256 indexed wallet, address indexed owner);
     event WalletTransferred(uint256 indexed wallet, address indexed from, address indexed to);
     event Deposited(uint256 indexed wallet, uint256 indexed token, address from, uint256 amount);
     event Withdrawn(uint256 indexed wallet, uint256 indexed token, address to, uint256 amount);
-    /// A wallet's free balance went down for an order or a lease.
-    event Reserved(uint256 indexed wallet, uint256 indexed token, uint256 amount);
-    /// A wallet's free balance went up again.
-    event Released(uint256 indexed wallet, uint256 indexed token, uint256 amount);
     event PayoutSet(uint256 indexed provider, address payout);
     event CashedOut(uint256 indexed payee, uint256 indexed token, address to, uint256 amount);
     event FeesCollected(uint256 indexed payee, uint256 indexed token, uint256 amount);
@@ -29,6 +35,8 @@ interface IEscrow {
     error Escrow_ZeroAddress();
     error Escrow_NothingToCashOut(uint256 payee, uint256 token);
     error Escrow_LedgerOverflow(uint256 amount);
+    /// More of a token than the contract's fields can hold.
+    error Escrow_TooMuch(uint256 token, uint256 held);
 
     /// @notice Opens a wallet for `owner`; ids count from 1.
     function createWallet(address owner) external returns (uint256 wallet);
@@ -75,6 +83,7 @@ interface IEscrow {
     function payoutOf(uint256 provider) external view returns (address);
     /// @notice The token's contract: Escrow's own copy from its first deposit on, before that what is listed (or 0).
     function assetOf(uint256 token) external view returns (address asset);
+    function wiring() external view returns (Wiring memory);
     /// @notice The payee id that collected fees go to.
     function foundation() external view returns (uint256 payee);
 }

@@ -21,6 +21,20 @@ struct Quote {
 ///         pays more than its lock. `settle` pays up to now − holdback; a close refunds the rest at once and leaves the
 ///         held-back tail to a later `settle`.
 interface ILeaseBook {
+    /// @notice Fixed for good. `arbiter` proves downtime: pauses, resumes, refunds. Times in seconds.
+    struct Wiring {
+        address orderBook;
+        address escrow;
+        address paymentTokens;
+        address registry;
+        address staking;
+        address arbiter;
+        address fizzShares;
+        uint40 holdback;
+        uint40 confirmWindow;
+        uint40 maxPause;
+    }
+
     event LeaseCreated(
         uint256 indexed lease, uint256 indexed wallet, uint256 indexed provider, uint256 word0, uint256 word1
     );
@@ -94,9 +108,13 @@ interface ILeaseBook {
     ///         for longer than `maxPause`.
     function expire(uint256 lease) external;
 
+    function wiring() external view returns (Wiring memory);
     function leaseWords(uint256 lease) external view returns (uint256 word0, uint256 word1, bytes32 digest);
     /// @return amount locked for the lease, payer's fee included
     function lockedOf(uint256 lease) external view returns (uint256 amount);
+    /// @notice What a rating may stand on (SP-9): settled seconds at the present rate. Those given back and those before
+    ///         an update do not count.
+    function paidSeconds(uint256 lease) external view returns (uint256);
     /// @return who earns the light node's share; zero when there is none
     function payeeOf(uint256 lease) external view returns (address);
     function quoteHash(Quote calldata quote) external view returns (bytes32);

@@ -8,6 +8,16 @@ import {Bid, OrderState, Spec, Terms} from "../lib/Types.sol";
 ///         `resolve` works from close + 2 on and until the seed's block hash is gone (8,191 blocks): then the order is
 ///         void and refunded. The winner is a pure function of storage and seed: the caller of `resolve` cannot choose.
 interface IOrderBook {
+    /// @notice Fixed for good.
+    struct Wiring {
+        address escrow;
+        address leaseBook;
+        address paymentTokens;
+        address registry;
+        address policies;
+        address randomness;
+    }
+
     /// `word0` and `word1` are the stored ones (contracts/src/lib/Types.sol). The paper's PROVIDER_LOOKUP.
     event OrderCreated(uint256 indexed order, uint256 indexed wallet, uint256 word0, uint256 word1, Spec spec);
     /// `replaced` is the provider id whose bid this one took the slot of, or 0.
@@ -52,6 +62,7 @@ interface IOrderBook {
     /// @notice Owner of the wallet, while bidding is open.
     function cancel(uint256 order) external;
 
+    function wiring() external view returns (Wiring memory);
     function orderWords(uint256 order) external view returns (uint256 word0, uint256 word1, bytes32 specHash);
     function bidAt(uint256 order, uint256 slot) external view returns (Bid);
     /// @notice All stored bids, by slot.

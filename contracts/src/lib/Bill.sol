@@ -25,4 +25,21 @@ library Bill {
             return gross + gross * payerFee / BP;
         }
     }
+
+    /// @notice The parts of a bill that takes the payable seconds from `before` down to `left`.
+    /// @return gross token units
+    /// @return payersFee token units; both together are lockOf(before) − lockOf(left)
+    function between(uint256 rate, uint256 before, uint256 left, uint256 decimals, uint256 payerFee)
+        internal
+        pure
+        returns (uint256 gross, uint256 payersFee)
+    {
+        unchecked {
+            uint256 unit = 10 ** (18 - decimals);
+            uint256 from = rate * before / unit;
+            uint256 to = rate * left / unit;
+            gross = from - to;
+            payersFee = from * payerFee / BP - to * payerFee / BP;
+        }
+    }
 }

@@ -20,61 +20,61 @@ library ProfileWord {
     uint256 private constant FLAGS = 234;
 
     function id(Profile p) internal pure returns (uint256) {
-        return _get(p, 0, 32);
+        return Profile.unwrap(p) & 0xffffffff;
     }
 
     /// @return 1 (best) to 7
     function trustTier(Profile p) internal pure returns (uint256) {
-        return _get(p, TIER, 4);
+        return (Profile.unwrap(p) >> TIER) & 0xf;
     }
 
     /// @return 0 unrated, else average × 100 + 1
     function rating(Profile p) internal pure returns (uint256) {
-        return _get(p, RATING, 10);
+        return (Profile.unwrap(p) >> RATING) & 0x3ff;
     }
 
     function slashes(Profile p) internal pure returns (uint256) {
-        return _get(p, SLASHES, 8);
+        return (Profile.unwrap(p) >> SLASHES) & 0xff;
     }
 
     /// @return whole SPON
     function stake(Profile p) internal pure returns (uint256) {
-        return _get(p, STAKE, 24);
+        return (Profile.unwrap(p) >> STAKE) & 0xffffff;
     }
 
     /// @return 0 to 255, of 255
     function availability(Profile p) internal pure returns (uint256) {
-        return _get(p, AVAILABILITY, 8);
+        return (Profile.unwrap(p) >> AVAILABILITY) & 0xff;
     }
 
     function region(Profile p) internal pure returns (uint256) {
-        return _get(p, REGION, 16);
+        return (Profile.unwrap(p) >> REGION) & 0xffff;
     }
 
     function attributes(Profile p) internal pure returns (uint256) {
-        return _get(p, ATTRIBUTES, 24);
+        return (Profile.unwrap(p) >> ATTRIBUTES) & 0xffffff;
     }
 
     function freeUnits(Profile p) internal pure returns (uint256) {
-        return _get(p, FREE_UNITS, 24);
+        return (Profile.unwrap(p) >> FREE_UNITS) & 0xffffff;
     }
 
     function totalUnits(Profile p) internal pure returns (uint256) {
-        return _get(p, TOTAL_UNITS, 24);
+        return (Profile.unwrap(p) >> TOTAL_UNITS) & 0xffffff;
     }
 
     function freeGpus(Profile p) internal pure returns (uint256) {
-        return _get(p, FREE_GPUS, 12);
+        return (Profile.unwrap(p) >> FREE_GPUS) & 0xfff;
     }
 
     /// @return mask of payment token ids
     function tokens(Profile p) internal pure returns (uint256) {
-        return _get(p, TOKENS, 48);
+        return (Profile.unwrap(p) >> TOKENS) & 0xffffffffffff;
     }
 
     /// @return ProfileFlags
     function flags(Profile p) internal pure returns (uint256) {
-        return _get(p, FLAGS, 16);
+        return (Profile.unwrap(p) >> FLAGS) & 0xffff;
     }
 
     function withId(Profile p, uint256 value) internal pure returns (Profile) {
@@ -127,10 +127,6 @@ library ProfileWord {
 
     function withFlags(Profile p, uint256 value) internal pure returns (Profile) {
         return _set(p, FLAGS, 16, value);
-    }
-
-    function _get(Profile p, uint256 offset, uint256 width) private pure returns (uint256) {
-        return (Profile.unwrap(p) >> offset) & ((1 << width) - 1);
     }
 
     function _set(Profile p, uint256 offset, uint256 width, uint256 value) private pure returns (Profile) {

@@ -32,6 +32,8 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
         bytes32 digest;
         /// Of the light node's share; written only for a light node's lease.
         address payee;
+        /// From which second on `paidSeconds` counts; 0 while that is the start.
+        uint40 countedFrom;
     }
 
     mapping(uint256 lease => Lease) private _leases;
@@ -45,9 +47,9 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
         external
         returns (uint256 locked)
     {
-        if (msg.sender != orderBook) revert LeaseBook_NotBook(msg.sender);
+        if (msg.sender != ORDER_BOOK) revert LeaseBook_NotBook(msg.sender);
         uint256 fee = OrderWord.fee(orderWord1);
-        if (bid.trustTier() == TIER_1) fee -= fee * TermsWord.tier1Rebate(paymentTokens.termsWord()) / Bill.BP;
+        if (bid.trustTier() == TIER_1) fee -= fee * TermsWord.tier1Rebate(PAYMENT_TOKENS.termsWord()) / Bill.BP;
         uint256 provider = bid.provider();
         uint256 units = OrderWord.units(orderWord0);
         uint256 gpus = OrderWord.gpus(orderWord0);
@@ -68,12 +70,12 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
             gpus,
             OrderWord.decimals(orderWord0)
         );
-        uint256 w1 = LeaseWord.pending(bid.rate(), block.timestamp + confirmWindow);
+        uint256 w1 = LeaseWord.pending(bid.rate(), block.timestamp + CONFIRM_WINDOW);
         l.word0 = w0;
         l.word1 = w1;
         l.digest = keccak256(abi.encode(lease, bid, seed));
         emit LeaseCreated(lease, w0.wallet(), provider, w0, w1);
-        registry.take(provider, units, gpus);
+        REGISTRY.take(provider, units, gpus);
         return _lockOf(w0, w1, w0.duration());
     }
 
@@ -93,14 +95,14 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
     /// @inheritdoc ILeaseBook
     function settle(uint256 lease) external returns (uint256 net) {
         bool moved;
-        (moved, net) = _settleUntil(lease, block.timestamp - holdback);
+        (moved, net) = _settleUntil(lease, block.timestamp - HOLDBACK);
         if (!moved) revert LeaseBook_NothingToSettle(lease);
     }
 
     /// @inheritdoc ILeaseBook
     function settleMany(uint256[] calldata leases) external {
         for (uint256 i; i < leases.length; ++i) {
-            _settleUntil(leases[i], block.timestamp - holdback);
+            _settleUntil(leases[i], block.timestamp - HOLDBACK);
         }
     }
 
@@ -128,7 +130,7 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
 
     /// @inheritdoc ILeaseBook
     function refund(uint256 lease, uint256 secs) external returns (uint256 amount) {
-        if (msg.sender != arbiter) revert LeaseBook_NotArbiter(msg.sender);
+        if (msg.sender != ARBITER) revert LeaseBook_NotArbiter(msg.sender);
         (uint256 w0, uint256 w1) = _load(lease);
         if (w1.state() == LeaseState.None || w1.state() == LeaseState.Pending) {
             revert LeaseBook_WrongState(lease, w1.state());
@@ -154,7 +156,7 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
         _leases[lease].word0 = w0.withDuration(w0.duration() + secs);
         _leases[lease].word1 = w1.withEnd(end);
         emit LeaseExtended(lease, end, amount);
-        escrow.reserve(w0.wallet(), w0.token(), amount, msg.sender);
+        ESCROW.reserve(w0.wallet(), w0.token(), amount, msg.sender);
     }
 
     /// @inheritdoc ILeaseBook
@@ -164,7 +166,7 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
         if (w1.state() != LeaseState.Active) revert LeaseBook_WrongState(lease, w1.state());
         _requireRunning(lease, w1);
         _onlyTenant(lease, w0);
-        _checkQuote(quote, spec, w0.version(), w1.rate(), registry.hotKeyOf(w0.provider()), signature);
+        _checkQuote(quote, spec, w0.version(), w1.rate(), REGISTRY.hotKeyOf(w0.provider()), signature);
 
         // Old terms are paid up to now: nothing of them is left to hold back.
         _settleUntil(lease, block.timestamp);
@@ -172,19 +174,20 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
         uint256 held = _lockOf(w0, w1, _payable(w0, w1));
 
         (uint256 units, uint256 gpus) = SpecRules.check(spec);
-        registry.give(w0.provider(), w0.units(), w0.gpus());
-        registry.take(w0.provider(), units, gpus);
+        REGISTRY.give(w0.provider(), w0.units(), w0.gpus());
+        REGISTRY.take(w0.provider(), units, gpus);
         w0 = w0.withUnits(units, gpus).nextVersion();
         w1 = w1.withRate(quote.rate);
+        _leases[lease].countedFrom = uint40(w1.settledTo() + w1.unbilled());
         _leases[lease].word0 = w0;
         _leases[lease].word1 = w1;
         emit LeaseUpdated(lease, quote.rate, w0.version(), spec);
 
         uint256 needed = _lockOf(w0, w1, _payable(w0, w1));
-        uint256 free = escrow.balanceOf(w0.wallet(), w0.token());
+        uint256 free = ESCROW.balanceOf(w0.wallet(), w0.token());
         _checkBracket(spec, w0.token(), free + held);
-        if (needed > held) escrow.reserve(w0.wallet(), w0.token(), needed - held, msg.sender);
-        else if (held > needed) escrow.release(w0.wallet(), w0.token(), held - needed);
+        if (needed > held) ESCROW.reserve(w0.wallet(), w0.token(), needed - held, msg.sender);
+        else if (held > needed) ESCROW.release(w0.wallet(), w0.token(), held - needed);
     }
 
     /// @inheritdoc ILeaseBook
@@ -234,7 +237,7 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
             _punish(w0.provider(), CloseReason.NotConfirmed);
         } else if (block.timestamp >= w1.end()) {
             _close(lease, w0, w1, CloseReason.Expired);
-        } else if (state == LeaseState.Paused && block.timestamp > w1.stoppedAt() + maxPause) {
+        } else if (state == LeaseState.Paused && block.timestamp > w1.stoppedAt() + MAX_PAUSE) {
             _close(lease, w0, w1, CloseReason.ProviderLost);
         } else {
             revert LeaseBook_NotExpired(lease, w1.end());
@@ -256,6 +259,14 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
     }
 
     /// @inheritdoc ILeaseBook
+    function paidSeconds(uint256 lease) external view returns (uint256) {
+        (uint256 w0, uint256 w1) = _load(lease);
+        uint256 from = _countedFrom(lease, w0, w1);
+        uint256 to = w1.settledTo() == 0 ? 0 : w1.settledTo() + w1.unbilled();
+        return to > from ? to - from : 0;
+    }
+
+    /// @inheritdoc ILeaseBook
     function payeeOf(uint256 lease) external view returns (address) {
         return _leases[lease].payee;
     }
@@ -268,15 +279,15 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
     }
 
     function _onlyTenant(uint256 lease, uint256 w0) private view {
-        if (escrow.ownerOf(w0.wallet()) != msg.sender) revert LeaseBook_NotTenant(lease, msg.sender);
+        if (ESCROW.ownerOf(w0.wallet()) != msg.sender) revert LeaseBook_NotTenant(lease, msg.sender);
     }
 
     function _onlyProvider(uint256 lease, uint256 w0) private view {
-        if (registry.hotKeyOf(w0.provider()) != msg.sender) revert LeaseBook_NotProvider(lease, msg.sender);
+        if (REGISTRY.hotKeyOf(w0.provider()) != msg.sender) revert LeaseBook_NotProvider(lease, msg.sender);
     }
 
     function _pauser(uint256 lease, uint256 w0) private view returns (uint256) {
-        if (msg.sender == arbiter) return LeaseWord.BY_ARBITER;
+        if (msg.sender == ARBITER) return LeaseWord.BY_ARBITER;
         _onlyProvider(lease, w0);
         return LeaseWord.BY_PROVIDER;
     }
@@ -302,6 +313,12 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
         return _min(time, stopped == 0 ? w1.end() : stopped);
     }
 
+    /// @dev The start, moved by the seconds given back since, or by an update to its moment.
+    function _countedFrom(uint256 lease, uint256 w0, uint256 w1) private view returns (uint256 from) {
+        from = _leases[lease].countedFrom;
+        if (from == 0) from = w1.end() - w0.duration();
+    }
+
     function _lockOf(uint256 w0, uint256 w1, uint256 secs) private pure returns (uint256) {
         return Bill.lockOf(w1.rate(), secs, w0.decimals(), w0.payerFee());
     }
@@ -315,10 +332,9 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
         uint256 from = w1.settledTo();
         if (until <= from) return (false, 0);
         uint256 before = _payable(w0, w1);
-        uint256 skipped = _min(w1.unbilled(), until - from);
-        uint256 secs = until - from - skipped;
-        _leases[lease].word1 = w1.withSettled(until, w1.unbilled() - skipped);
-        net = _pay(lease, w0, w1.rate(), before, before - secs, until);
+        w1 = w1.withSettled(until, w1.unbilled() - _min(w1.unbilled(), until - from));
+        _leases[lease].word1 = w1;
+        net = _pay(lease, w0, w1.rate(), before, _payable(w0, w1), until);
         return (true, net);
     }
 
@@ -327,26 +343,28 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
         private
         returns (uint256 net)
     {
-        uint256 decimals = w0.decimals();
-        uint256 gross = Bill.grossOf(rate, before, decimals) - Bill.grossOf(rate, left, decimals);
-        uint256 fee = Bill.lockOf(rate, before, decimals, w0.payerFee())
-            - Bill.lockOf(rate, left, decimals, w0.payerFee()) - gross;
+        (uint256 gross, uint256 fee) = Bill.between(rate, before, left, w0.decimals(), w0.payerFee());
         // The provider's fee is rounded up: what it earns is rounded down.
-        net = gross * (Bill.BP - w0.fee()) / Bill.BP;
-        fee += gross - net;
-        uint256 share = net * w0.fizzShare() / Bill.BP;
-        net -= share;
+        uint256 share;
+        unchecked {
+            // Amounts stay below 2^128, shares at most at 10,000.
+            net = gross * (Bill.BP - w0.fee()) / Bill.BP;
+            fee += gross - net;
+            share = net * w0.fizzShare() / Bill.BP;
+            net -= share;
+        }
         emit LeaseSettled(lease, w0.provider(), until, net, fee, share);
-        escrow.credit(w0.provider(), w0.token(), net, fee);
-        if (share != 0) escrow.credit(uint160(_leases[lease].payee), w0.token(), share, 0);
+        ESCROW.credit(w0.provider(), w0.token(), net, fee);
+        if (share != 0) ESCROW.credit(uint160(_leases[lease].payee), w0.token(), share, 0);
     }
 
     /// @dev Refunds `secs` payable seconds and stores `w1` with them unbilled.
     function _giveBack(uint256 lease, uint256 w0, uint256 w1, uint256 secs) private returns (uint256 amount) {
         uint256 before = _payable(w0, w1);
         amount = _lockOf(w0, w1, before) - _lockOf(w0, w1, before - secs);
+        _leases[lease].countedFrom = uint40(_countedFrom(lease, w0, w1) + secs);
         _leases[lease].word1 = w1.withUnbilled(w1.unbilled() + secs);
-        if (amount != 0) escrow.release(w0.wallet(), w0.token(), amount);
+        if (amount != 0) ESCROW.release(w0.wallet(), w0.token(), amount);
     }
 
     /// @dev Ends a lease now: what is payable until here stays for `settle`, the rest goes back.
@@ -356,8 +374,8 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
         uint256 before = _payable(w0, w1);
         uint256 until = block.timestamp;
         if (state == LeaseState.Pending) {
-            // Never ran: nothing is payable.
-            w1 = w1.withSettled(until, 0);
+            // Never ran, as if it had started now: nothing is payable.
+            w1 = w1.withEnd(until + w0.duration()).withSettled(until, 0);
         } else {
             if (until >= w1.end()) reason = CloseReason.Expired;
             until = _billedTo(w1, until);
@@ -367,13 +385,13 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
         uint256 amount = _lockOf(w0, w1, before) - _lockOf(w0, w1, _payable(w0, w1));
         _leases[lease].word1 = w1;
         emit LeaseClosed(lease, w0.wallet(), w0.provider(), reason, until, amount);
-        if (amount != 0) escrow.release(w0.wallet(), w0.token(), amount);
+        if (amount != 0) ESCROW.release(w0.wallet(), w0.token(), amount);
         _giveCapacity(w0.provider(), w0.units(), w0.gpus());
         return reason;
     }
 
     function _checkBracket(Spec calldata spec, uint256 token, uint256 amount) private view {
-        (uint256 tokenWord, uint256 termsWord) = paymentTokens.quote(token);
+        (uint256 tokenWord, uint256 termsWord) = PAYMENT_TOKENS.quote(token);
         (uint256 needed, uint256 held) = Bracket.centsOf(spec.resources, amount, tokenWord, termsWord);
         if (held < needed) revert LeaseBook_BeyondBracket(needed, held);
     }

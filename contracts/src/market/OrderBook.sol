@@ -43,33 +43,28 @@ contract OrderBook is IOrderBook {
         uint256 providers;
     }
 
-    IEscrow public immutable escrow;
-    ILeaseBook public immutable leaseBook;
-    IPaymentTokens public immutable paymentTokens;
-    IProviderRegistry public immutable registry;
-    IMatchPolicy public immutable policies;
-    IRandomness public immutable randomness;
+    IEscrow private immutable ESCROW;
+    ILeaseBook private immutable LEASE_BOOK;
+    IPaymentTokens private immutable PAYMENT_TOKENS;
+    IProviderRegistry private immutable REGISTRY;
+    IMatchPolicy private immutable POLICIES;
+    IRandomness private immutable RANDOMNESS;
 
     mapping(uint256 order => Order) private _orders;
     /// Key: order << 6 | slot.
     mapping(uint256 key => Bid) private _bids;
+    /// Versions of weights that were needed before: they never change, so each is fetched once.
+    mapping(uint256 policy => uint256) private _weights;
     /// @inheritdoc IOrderBook
     uint256 public orderCount;
 
-    constructor(
-        IEscrow escrow_,
-        ILeaseBook leaseBook_,
-        IPaymentTokens paymentTokens_,
-        IProviderRegistry registry_,
-        IMatchPolicy policies_,
-        IRandomness randomness_
-    ) {
-        escrow = escrow_;
-        leaseBook = leaseBook_;
-        paymentTokens = paymentTokens_;
-        registry = registry_;
-        policies = policies_;
-        randomness = randomness_;
+    constructor(Wiring memory w) {
+        ESCROW = IEscrow(w.escrow);
+        LEASE_BOOK = ILeaseBook(w.leaseBook);
+        PAYMENT_TOKENS = IPaymentTokens(w.paymentTokens);
+        REGISTRY = IProviderRegistry(w.registry);
+        POLICIES = IMatchPolicy(w.policies);
+        RANDOMNESS = IRandomness(w.randomness);
     }
 
     // ---------------------------------------------------------------- tenants
@@ -89,20 +84,20 @@ contract OrderBook is IOrderBook {
         bytes32 r,
         bytes32 s
     ) external returns (uint256 order) {
-        address asset = escrow.assetOf(terms.token);
+        address asset = ESCROW.assetOf(terms.token);
         // Whoever sees a permit may spend it first: then the allowance is there already.
-        try IERC20Permit(asset).permit(msg.sender, address(escrow), amount, deadline, v, r, s) {} catch {}
-        return _create(escrow.depositFrom(terms.wallet, terms.token, amount, msg.sender), terms, spec);
+        try IERC20Permit(asset).permit(msg.sender, address(ESCROW), amount, deadline, v, r, s) {} catch {}
+        return _create(ESCROW.depositFrom(terms.wallet, terms.token, amount, msg.sender), terms, spec);
     }
 
     /// @inheritdoc IOrderBook
     function cancel(uint256 order) external {
         uint256 w0 = _open(order);
         if (block.number > w0.closeBlock()) revert OrderBook_BiddingClosed(order, w0.closeBlock());
-        if (escrow.ownerOf(w0.wallet()) != msg.sender) revert OrderBook_NotTenant(order, msg.sender);
+        if (ESCROW.ownerOf(w0.wallet()) != msg.sender) revert OrderBook_NotTenant(order, msg.sender);
         _orders[order].word0 = w0.withState(OrderState.Cancelled);
         emit OrderCancelled(order);
-        escrow.release(w0.wallet(), w0.token(), _reserveOf(w0, _orders[order].word1));
+        ESCROW.release(w0.wallet(), w0.token(), _reserveOf(w0, _orders[order].word1));
     }
 
     // ---------------------------------------------------------------- providers
@@ -111,7 +106,7 @@ contract OrderBook is IOrderBook {
     function placeBid(uint256 order, uint80 rate, uint32 fizz) external {
         uint256 w0 = _open(order);
         if (block.number > w0.closeBlock()) revert OrderBook_BiddingClosed(order, w0.closeBlock());
-        Profile profile = registry.profileOf(msg.sender);
+        Profile profile = REGISTRY.profileOf(msg.sender);
         uint256 provider = profile.id();
         if (provider == 0) revert OrderBook_NotProvider(msg.sender);
         uint256 listed = w0.flags() & (OrderFlags.ALLOW_LIST | OrderFlags.DENY_LIST) == 0 ? 0 : _orders[order].providers;
@@ -148,21 +143,33 @@ contract OrderBook is IOrderBook {
         if (gone || w1.occupancy() == 0) {
             _orders[order].word0 = w0.withState(OrderState.Void);
             emit OrderVoided(order, LibBit.popCount(w1.occupancy()));
-            escrow.release(w0.wallet(), w0.token(), _reserveOf(w0, w1));
+            ESCROW.release(w0.wallet(), w0.token(), _reserveOf(w0, w1));
             return 0;
         }
-        (Bid bid,) = _select(order, w0, w1, seed);
+        (Bid bid,) = _select(order, w0, w1, _weightsOf(w0.policy()), seed);
         provider = bid.provider();
         _orders[order].word0 = w0.withState(OrderState.Matched);
         emit OrderMatched(order, provider, bid, seed, msg.sender);
 
-        uint256 locked = leaseBook.open(order, w0, w1, bid, seed);
+        uint256 locked = LEASE_BOOK.open(order, w0, w1, bid, seed);
         uint256 matchFee = w1.matchFee();
-        escrow.release(w0.wallet(), w0.token(), _reserveOf(w0, w1) - locked - matchFee);
-        if (matchFee != 0) escrow.credit(uint160(msg.sender), w0.token(), matchFee, 0);
+        ESCROW.release(w0.wallet(), w0.token(), _reserveOf(w0, w1) - locked - matchFee);
+        if (matchFee != 0) ESCROW.credit(uint160(msg.sender), w0.token(), matchFee, 0);
     }
 
     // ---------------------------------------------------------------- views
+
+    /// @inheritdoc IOrderBook
+    function wiring() external view returns (Wiring memory) {
+        return Wiring(
+            address(ESCROW),
+            address(LEASE_BOOK),
+            address(PAYMENT_TOKENS),
+            address(REGISTRY),
+            address(POLICIES),
+            address(RANDOMNESS)
+        );
+    }
 
     /// @inheritdoc IOrderBook
     function orderWords(uint256 order) external view returns (uint256 word0, uint256 word1, bytes32 specHash) {
@@ -191,7 +198,7 @@ contract OrderBook is IOrderBook {
         uint256 w1 = _orders[order].word1;
         bool gone;
         (seed, gone) = _seed(order, w0);
-        if (!gone && w1.occupancy() != 0) (bid, score) = _select(order, w0, w1, seed);
+        if (!gone && w1.occupancy() != 0) (bid, score) = _select(order, w0, w1, POLICIES.weightsOf(w0.policy()), seed);
     }
 
     // ---------------------------------------------------------------- internals
@@ -199,7 +206,7 @@ contract OrderBook is IOrderBook {
     function _create(uint256 wallet, Terms calldata terms, Spec calldata spec) private returns (uint256 order) {
         _check(terms, spec.providers);
         (uint256 units, uint256 gpus) = SpecRules.check(spec);
-        (uint256 token, uint256 market) = paymentTokens.quote(terms.token);
+        (uint256 token, uint256 market) = PAYMENT_TOKENS.quote(terms.token);
         if (!TokenWord.isEnabled(token)) revert OrderBook_TokenDisabled(terms.token);
 
         uint256 w0 = OrderWord.pack0(
@@ -228,7 +235,7 @@ contract OrderBook is IOrderBook {
         if (spec.providers != 0) o.providers = spec.providers;
         emit OrderCreated(order, wallet, w0, w1, spec);
 
-        uint256 free = escrow.reserve(wallet, terms.token, _reserveOf(w0, w1), msg.sender);
+        uint256 free = ESCROW.reserve(wallet, terms.token, _reserveOf(w0, w1), msg.sender);
         if (free < TokenWord.minDeposit(token)) {
             revert OrderBook_BelowMinimumDeposit(free, TokenWord.minDeposit(token));
         }
@@ -267,22 +274,21 @@ contract OrderBook is IOrderBook {
     function _seed(uint256 order, uint256 w0) private view returns (bytes32 seed, bool gone) {
         uint256 seedBlock = w0.closeBlock() + 1;
         if (block.number <= seedBlock) revert OrderBook_TooEarly(order, seedBlock + 1);
-        try randomness.seedOf(seedBlock) returns (bytes32 seed_) {
+        try RANDOMNESS.seedOf(seedBlock) returns (bytes32 seed_) {
             return (seed_, false);
         } catch {
             // Not a lack of gas, nor a seed yet to come: only what is gone for good voids an order.
-            if (!randomness.isGone(seedBlock)) revert OrderBook_TooEarly(order, seedBlock + 1);
+            if (!RANDOMNESS.isGone(seedBlock)) revert OrderBook_TooEarly(order, seedBlock + 1);
             return (0, true);
         }
     }
 
     /// @dev The best of the stored bids: a pure function of storage and seed.
-    function _select(uint256 order, uint256 w0, uint256 w1, bytes32 seed)
+    function _select(uint256 order, uint256 w0, uint256 w1, uint256 weights, bytes32 seed)
         private
         view
         returns (Bid best, uint256 bestScore)
     {
-        uint256 weights = policies.weightsOf(w0.policy());
         uint256 maxRate = w1.maxRate();
         uint256 region = w0.region();
         uint256 bestTicket;
@@ -300,8 +306,16 @@ contract OrderBook is IOrderBook {
         }
     }
 
-    function _beats(uint256 w0, uint256 w1, Bid bid, Bid held) private view returns (bool) {
-        uint256 weights = policies.weightsOf(w0.policy());
+    function _weightsOf(uint256 policy) private returns (uint256 weights) {
+        weights = _weights[policy];
+        if (weights == 0) {
+            weights = POLICIES.weightsOf(policy);
+            _weights[policy] = weights;
+        }
+    }
+
+    function _beats(uint256 w0, uint256 w1, Bid bid, Bid held) private returns (bool) {
+        uint256 weights = _weightsOf(w0.policy());
         return Score.staticScore(weights, w1.maxRate(), w0.region(), bid)
             > Score.staticScore(weights, w1.maxRate(), w0.region(), held);
     }

@@ -29,6 +29,9 @@ library Score {
 
     uint256 internal constant ONE = 10_000;
     uint256 private constant UNRATED = 6000;
+    /// The tier component by tier, 16 bits each.
+    uint256 private constant TIERS =
+        (ONE << 16) | (8333 << 32) | (6666 << 48) | (5000 << 64) | (3333 << 80) | (1666 << 96);
 
     /// @notice Everything but the random component.
     function staticScore(uint256 weights, uint256 maxRate, uint256 region, Bid bid) internal pure returns (uint256 s) {
@@ -82,10 +85,7 @@ library Score {
     }
 
     function tierOf(uint256 tier) internal pure returns (uint256) {
-        if (tier == 0 || tier > 7) return 0;
-        unchecked {
-            return (7 - tier) * ONE / 6;
-        }
+        return (TIERS >> (tier << 4)) & 0xffff;
     }
 
     function stakeOf(uint256 stake, uint256 cap) internal pure returns (uint256) {

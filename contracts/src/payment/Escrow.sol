@@ -17,17 +17,22 @@ import {TokenWord} from "../lib/TokenWord.sol";
 contract Escrow is IEscrow, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
+    uint256 private constant FREE_SHIFT = 160;
     uint256 private constant FEE_SHIFT = 128;
     uint256 private constant NET_MASK = type(uint128).max;
     uint256 private constant PROVIDER_IDS = 1 << 32;
 
-    address public immutable orderBook;
-    address public immutable leaseBook;
-    IPaymentTokens public immutable paymentTokens;
-    IProviderRegistry public immutable registry;
-    address private immutable _foundation;
+    address private immutable ORDER_BOOK;
+    address private immutable LEASE_BOOK;
+    IPaymentTokens private immutable PAYMENT_TOKENS;
+    IProviderRegistry private immutable REGISTRY;
+    address private immutable FOUNDATION;
+    /// The token that most wallets hold: its free balance shares a slot with the owner.
+    uint256 private immutable HOME_TOKEN;
 
-    mapping(uint256 wallet => address) private _owners;
+    /// owner 160 | free balance of the home token 96
+    mapping(uint256 wallet => uint256) private _heads;
+    /// Free balances of all other tokens.
     mapping(uint256 wallet => mapping(uint256 token => uint256)) private _free;
     /// net 128 | fee 128
     mapping(uint256 payee => mapping(uint256 token => uint256)) private _ledgers;
@@ -36,26 +41,21 @@ contract Escrow is IEscrow, ReentrancyGuardTransient {
     uint256 private _walletCount;
 
     modifier onlyBook() {
-        if (msg.sender != orderBook && msg.sender != leaseBook) revert Escrow_NotBook(msg.sender);
+        if (msg.sender != ORDER_BOOK && msg.sender != LEASE_BOOK) revert Escrow_NotBook(msg.sender);
         _;
     }
 
-    constructor(
-        address orderBook_,
-        address leaseBook_,
-        IPaymentTokens paymentTokens_,
-        IProviderRegistry registry_,
-        address foundation_
-    ) {
+    constructor(Wiring memory w) {
         if (
-            orderBook_ == address(0) || leaseBook_ == address(0) || address(paymentTokens_) == address(0)
-                || address(registry_) == address(0) || foundation_ == address(0)
+            w.orderBook == address(0) || w.leaseBook == address(0) || w.paymentTokens == address(0)
+                || w.registry == address(0) || w.foundation == address(0)
         ) revert Escrow_ZeroAddress();
-        orderBook = orderBook_;
-        leaseBook = leaseBook_;
-        paymentTokens = paymentTokens_;
-        registry = registry_;
-        _foundation = foundation_;
+        ORDER_BOOK = w.orderBook;
+        LEASE_BOOK = w.leaseBook;
+        PAYMENT_TOKENS = IPaymentTokens(w.paymentTokens);
+        REGISTRY = IProviderRegistry(w.registry);
+        FOUNDATION = w.foundation;
+        HOME_TOKEN = w.homeToken;
     }
 
     // ---------------------------------------------------------------- wallets
@@ -96,8 +96,9 @@ contract Escrow is IEscrow, ReentrancyGuardTransient {
     /// @inheritdoc IEscrow
     function transferWallet(uint256 wallet, address to) external {
         if (to == address(0)) revert Escrow_ZeroAddress();
-        if (_owners[wallet] != msg.sender) revert Escrow_NotOwner(wallet, msg.sender);
-        _owners[wallet] = to;
+        uint256 head = _heads[wallet];
+        if (_ownerIn(head) != msg.sender) revert Escrow_NotOwner(wallet, msg.sender);
+        _heads[wallet] = (head >> FREE_SHIFT << FREE_SHIFT) | uint160(to);
         emit WalletTransferred(wallet, msg.sender, to);
     }
 
@@ -109,14 +110,12 @@ contract Escrow is IEscrow, ReentrancyGuardTransient {
         onlyBook
         returns (uint256 free)
     {
-        free = _take(wallet, token, amount, caller);
-        emit Reserved(wallet, token, amount);
+        return _take(wallet, token, amount, caller);
     }
 
     /// @inheritdoc IEscrow
     function release(uint256 wallet, uint256 token, uint256 amount) external onlyBook {
-        _free[wallet][token] += amount;
-        emit Released(wallet, token, amount);
+        _give(wallet, token, amount);
     }
 
     /// @inheritdoc IEscrow
@@ -131,7 +130,7 @@ contract Escrow is IEscrow, ReentrancyGuardTransient {
         nonReentrant
         returns (uint256 id)
     {
-        if (msg.sender != orderBook) revert Escrow_NotBook(msg.sender);
+        if (msg.sender != ORDER_BOOK) revert Escrow_NotBook(msg.sender);
         id = wallet == 0 ? _create(from) : wallet;
         _deposit(id, token, amount, from);
     }
@@ -150,7 +149,7 @@ contract Escrow is IEscrow, ReentrancyGuardTransient {
             to = _payouts[payee];
             if (to == address(0)) {
                 // Accounts never change: read once, then paid without the registry.
-                to = registry.accountOf(payee);
+                to = REGISTRY.accountOf(payee);
                 if (to == address(0)) revert Escrow_ZeroAddress();
                 _payouts[payee] = to;
             }
@@ -169,14 +168,14 @@ contract Escrow is IEscrow, ReentrancyGuardTransient {
             amount += fee;
             emit FeesCollected(payees[i], token, fee);
         }
-        uint256 own = _ledgers[uint160(_foundation)][token];
-        _ledgers[uint160(_foundation)][token] = _pack((own & NET_MASK) + amount, own >> FEE_SHIFT);
+        uint256 own = _ledgers[uint160(FOUNDATION)][token];
+        _ledgers[uint160(FOUNDATION)][token] = _pack((own & NET_MASK) + amount, own >> FEE_SHIFT);
     }
 
     /// @inheritdoc IEscrow
     function setPayout(uint256 provider, address payout) external {
         if (payout == address(0)) revert Escrow_ZeroAddress();
-        if (registry.ownerOf(provider) != msg.sender) revert Escrow_NotProviderOwner(provider, msg.sender);
+        if (REGISTRY.ownerOf(provider) != msg.sender) revert Escrow_NotProviderOwner(provider, msg.sender);
         _payouts[provider] = payout;
         emit PayoutSet(provider, payout);
     }
@@ -185,7 +184,7 @@ contract Escrow is IEscrow, ReentrancyGuardTransient {
 
     /// @inheritdoc IEscrow
     function ownerOf(uint256 wallet) external view returns (address) {
-        return _owners[wallet];
+        return _ownerIn(_heads[wallet]);
     }
 
     /// @inheritdoc IEscrow
@@ -195,7 +194,7 @@ contract Escrow is IEscrow, ReentrancyGuardTransient {
 
     /// @inheritdoc IEscrow
     function balanceOf(uint256 wallet, uint256 token) external view returns (uint256 amount) {
-        return _free[wallet][token];
+        return token == HOME_TOKEN ? _heads[wallet] >> FREE_SHIFT : _free[wallet][token];
     }
 
     /// @inheritdoc IEscrow
@@ -207,18 +206,23 @@ contract Escrow is IEscrow, ReentrancyGuardTransient {
     /// @inheritdoc IEscrow
     function payoutOf(uint256 provider) external view returns (address payout) {
         payout = _payouts[provider];
-        if (payout == address(0)) payout = registry.accountOf(provider);
+        if (payout == address(0)) payout = REGISTRY.accountOf(provider);
+    }
+
+    /// @inheritdoc IEscrow
+    function wiring() external view returns (Wiring memory) {
+        return Wiring(ORDER_BOOK, LEASE_BOOK, address(PAYMENT_TOKENS), address(REGISTRY), FOUNDATION, HOME_TOKEN);
     }
 
     /// @inheritdoc IEscrow
     function foundation() external view returns (uint256 payee) {
-        return uint160(_foundation);
+        return uint160(FOUNDATION);
     }
 
     /// @inheritdoc IEscrow
     function assetOf(uint256 token) public view returns (address asset) {
         asset = _assets[token];
-        if (asset == address(0)) asset = paymentTokens.assetOf(token);
+        if (asset == address(0)) asset = PAYMENT_TOKENS.assetOf(token);
     }
 
     // ---------------------------------------------------------------- internals
@@ -226,34 +230,50 @@ contract Escrow is IEscrow, ReentrancyGuardTransient {
     function _create(address owner) private returns (uint256 wallet) {
         if (owner == address(0)) revert Escrow_ZeroAddress();
         wallet = ++_walletCount;
-        _owners[wallet] = owner;
+        _heads[wallet] = uint160(owner);
         emit WalletCreated(wallet, owner);
     }
 
     /// @dev Checks the balance before and after, so that what is booked is what arrived.
     function _deposit(uint256 wallet, uint256 token, uint256 amount, address from) private {
-        if (_owners[wallet] == address(0)) revert Escrow_UnknownWallet(wallet);
-        if (!TokenWord.isEnabled(paymentTokens.tokenWord(token))) revert Escrow_TokenDisabled(token);
+        if (_heads[wallet] == 0) revert Escrow_UnknownWallet(wallet);
+        if (!TokenWord.isEnabled(PAYMENT_TOKENS.tokenWord(token))) revert Escrow_TokenDisabled(token);
         IERC20 asset = IERC20(_assets[token]);
         if (address(asset) == address(0)) {
-            asset = IERC20(paymentTokens.assetOf(token));
+            asset = IERC20(PAYMENT_TOKENS.assetOf(token));
             _assets[token] = address(asset);
         }
         uint256 before = asset.balanceOf(address(this));
         asset.safeTransferFrom(from, address(this), amount);
-        uint256 received = asset.balanceOf(address(this)) - before;
+        uint256 held = asset.balanceOf(address(this));
+        uint256 received = held > before ? held - before : 0;
         if (received != amount) revert Escrow_TransferMismatch(token, amount, received);
-        _free[wallet][token] += amount;
+        // What lies here bounds every sum of it: no field of this contract can overflow.
+        if (held > (token == HOME_TOKEN ? type(uint96).max : NET_MASK)) revert Escrow_TooMuch(token, held);
+        _give(wallet, token, amount);
         emit Deposited(wallet, token, from, amount);
     }
 
     function _take(uint256 wallet, uint256 token, uint256 amount, address caller) private returns (uint256 free) {
-        if (_owners[wallet] != caller) revert Escrow_NotOwner(wallet, caller);
-        free = _free[wallet][token];
+        uint256 head = _heads[wallet];
+        if (_ownerIn(head) != caller) revert Escrow_NotOwner(wallet, caller);
+        bool home = token == HOME_TOKEN;
+        free = home ? head >> FREE_SHIFT : _free[wallet][token];
         if (free < amount) revert Escrow_Insufficient(wallet, token, free, amount);
         unchecked {
-            _free[wallet][token] = free - amount;
+            if (home) _heads[wallet] = head - (amount << FREE_SHIFT);
+            else _free[wallet][token] = free - amount;
         }
+    }
+
+    function _give(uint256 wallet, uint256 token, uint256 amount) private {
+        // `_deposit` keeps all of the home token below 2^96.
+        if (token == HOME_TOKEN) _heads[wallet] += amount << FREE_SHIFT;
+        else _free[wallet][token] += amount;
+    }
+
+    function _ownerIn(uint256 head) private pure returns (address) {
+        return address(uint160(head));
     }
 
     function _pack(uint256 net, uint256 fee) private pure returns (uint256) {
