@@ -4,6 +4,7 @@ mod admin;
 mod admin_deploy;
 mod completions;
 mod delegate;
+mod deploy;
 mod escrow;
 mod explain;
 mod faucet;
@@ -28,6 +29,10 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<Report> {
         Command::Withdraw(args) => escrow::withdraw(context, &args).await,
         Command::Wallets(_) => escrow::wallets(context).await,
         Command::Transfer(args) => escrow::transfer(context, &args).await,
+        Command::Deploy(args) => deploy::run(context, &args).await,
+        Command::SendManifest(args) => deploy::send_manifest(context, &args).await,
+        Command::Resolve(args) => deploy::resolve(context, &args).await,
+        Command::Cancel(args) => deploy::cancel(context, &args).await,
         Command::Delegate(args) => delegate::run(context, args).await,
         Command::Revoke(args) => delegate::revoke(context, &args).await,
         Command::Provider(args) => provider::run(context, args).await,

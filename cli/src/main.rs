@@ -1,5 +1,6 @@
 //! `iono`: the tenant's, provider owner's and governor's command line. Main only wires: parse, run, write, exit.
 
+mod agreed;
 mod args;
 mod chain;
 mod commands;
@@ -9,9 +10,14 @@ mod files;
 mod holdings;
 mod home;
 mod keys;
+mod lease_file;
+mod manifest_file;
+mod order;
 mod output;
 mod permit;
+mod probe;
 mod providers;
+mod remote;
 mod time;
 mod token;
 mod tx;
