@@ -38,8 +38,7 @@ fn compile(root: &Path, contracts: &Path) -> Result<BTreeMap<String, JsonAbi>, B
     if !root.join("node_modules/solc").is_dir() {
         return Err("the Solidity compiler is missing: run `npm ci` in the repository's root (and see that `node` is in PATH)".into());
     }
-    let mut input = SolcInput::default();
-    input.language = SolcLanguage::Solidity;
+    let mut input = SolcInput { language: SolcLanguage::Solidity, ..SolcInput::default() };
     input.settings.output_selection = OutputSelection::common_output_selection(["abi".to_owned()]);
     input.settings.evm_version = Some(EvmVersion::Osaka);
     for source in SOURCES {

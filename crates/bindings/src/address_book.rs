@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use alloy::primitives::Address;
 use serde::{Deserialize, Serialize};
 
-/// Addresses of one deployment. Unknown keys are kept out: a newer script may write more.
+/// Addresses of one deployment. Keys that are not known here are passed over: a newer script may write more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AddressBook {
@@ -38,6 +38,10 @@ pub struct AddressBook {
     pub lease_access: Address,
     /// BLS12-381.
     pub bls_verifier: Address,
+    /// Era boundaries.
+    pub era_clock: Address,
+    /// Who may call the governed functions.
+    pub access_manager: Address,
     /// Payment tokens by symbol.
     #[serde(default)]
     pub tokens: BTreeMap<String, Address>,
@@ -113,7 +117,7 @@ impl AddressBook {
 
     /// Contracts that the market cannot do without, by the book's own names.
     #[must_use]
-    pub fn contracts(&self) -> [(&'static str, Address); 12] {
+    pub fn contracts(&self) -> [(&'static str, Address); 14] {
         [
             ("spon", self.spon),
             ("paymentTokens", self.payment_tokens),
@@ -127,6 +131,8 @@ impl AddressBook {
             ("ratings", self.ratings),
             ("leaseAccess", self.lease_access),
             ("blsVerifier", self.bls_verifier),
+            ("eraClock", self.era_clock),
+            ("accessManager", self.access_manager),
         ]
     }
 
@@ -136,5 +142,65 @@ impl AddressBook {
         let contract = self.contracts().into_iter().find(|(_, a)| *a == address).map(|(name, _)| name);
         contract
             .or_else(|| self.tokens.iter().find(|(_, a)| **a == address).map(|(symbol, _)| symbol.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn book() -> serde_json::Value {
+        let names = [
+            "spon",
+            "paymentTokens",
+            "providerRegistry",
+            "stakingManager",
+            "escrow",
+            "orderBook",
+            "leaseBook",
+            "matchPolicy",
+            "randomness",
+            "ratings",
+            "leaseAccess",
+            "blsVerifier",
+            "eraClock",
+            "accessManager",
+        ];
+        let mut book = json!({ "chainId": 31337, "startBlock": 3, "deployer": Address::ZERO, "tokens": {} });
+        for (index, name) in names.into_iter().enumerate() {
+            book[name] = json!(Address::with_last_byte(index as u8 + 1));
+        }
+        book["tokens"]["dUSD"] = json!(Address::with_last_byte(99));
+        book
+    }
+
+    fn load(book: &serde_json::Value) -> Result<AddressBook, AddressBookError> {
+        let path = std::env::temp_dir().join(format!("iono-book-{:?}.json", std::thread::current().id()));
+        std::fs::write(&path, book.to_string()).unwrap();
+        let loaded = AddressBook::load(&path);
+        std::fs::remove_file(path).unwrap();
+        loaded
+    }
+
+    #[test]
+    fn what_the_script_writes_is_read() {
+        let book = load(&book()).unwrap();
+        assert_eq!((book.chain_id, book.start_block), (31337, 3));
+        assert_eq!(book.name_of(book.lease_book), Some("leaseBook"));
+        assert_eq!(book.name_of(Address::with_last_byte(99)), Some("dUSD"));
+        assert!(book.check_chain(1).unwrap_err().to_string().contains("chain 31337"));
+    }
+
+    #[test]
+    fn a_missing_contract_is_named() {
+        let mut zero = book();
+        zero["escrow"] = json!(Address::ZERO);
+        assert!(load(&zero).unwrap_err().to_string().contains("escrow"));
+        let mut missing = book();
+        missing.as_object_mut().unwrap().remove("escrow");
+        assert!(load(&missing).unwrap_err().to_string().contains("escrow"));
+        assert!(AddressBook::load("/nowhere.json").unwrap_err().to_string().contains("iono admin deploy"));
     }
 }

@@ -7,7 +7,9 @@ pub mod words;
 
 pub use address_book::{AddressBook, AddressBookError};
 pub use errors::{Explained, explain, revert_in, revert_of};
-pub use words::{BidWord, LeaseWords, OrderWords, ProfileWord, TermsWord, TokenWord, order_flags, profile_flags};
+pub use words::{
+    BidWord, LeaseWords, OrderWords, ProfileWord, TermsWord, TokenWord, order_flags, profile_flags,
+};
 
 /// What `build.rs` made of `contracts/src/interfaces`: one module per interface (`IOrderBook::placeBidCall`,
 /// `IOrderBook::IOrderBookInstance`, `IOrderBook::IOrderBookEvents`…) and the shared structs beside them. Enums and

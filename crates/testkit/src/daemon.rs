@@ -33,7 +33,11 @@ impl Daemon {
     #[must_use]
     pub fn launch(binary: impl AsRef<Path>) -> Launch {
         let mut command = Command::new(binary.as_ref());
-        command.env_remove("IONO_FAILPOINT").env_remove("IONO_PASSPHRASE_FILE").stdin(Stdio::null()).kill_on_drop(true);
+        command
+            .env_remove("IONO_FAILPOINT")
+            .env_remove("IONO_PASSPHRASE_FILE")
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
         Launch { command }
     }
 

@@ -14,8 +14,8 @@ use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context, Result, bail, ensure};
 use fs4::FileExt;
 use iono_bindings::{
-    AddressBook, IDevDollar, IERC20, IEscrow, IOrderBook, IProviderRegistry, IStakingManager, ProviderRecord, Spec,
-    Terms, order_flags,
+    AddressBook, IDevDollar, IERC20, IEscrow, IOrderBook, IProviderRegistry, IStakingManager, ProviderRecord,
+    Spec, Terms, order_flags,
 };
 use iono_primitives::{OrderId, ProviderId, Rate, Resources, TokenId, WalletId};
 use sha2::{Digest, Sha256};
@@ -97,10 +97,14 @@ impl Devnet {
         let cached = cached_deployment().await?;
         let anvil = Anvil::with(block_time, None).await?;
         let state = fs::read(cached.join("state"))?;
-        ensure!(anvil.provider().anvil_load_state(Bytes::from(state)).await?, "Anvil refused the cached state");
+        ensure!(
+            anvil.provider().anvil_load_state(Bytes::from(state)).await?,
+            "Anvil refused the cached state"
+        );
         let dir = tempfile::tempdir()?;
-        fs::copy(cached.join("addresses.json"), dir.path().join("addresses.json"))?;
-        let book = AddressBook::load(dir.path().join("addresses.json"))?;
+        let mut book = AddressBook::load(cached.join("addresses.json"))?;
+        book.chain_id = alloy::providers::Provider::get_chain_id(anvil.provider()).await?;
+        fs::write(dir.path().join("addresses.json"), serde_json::to_vec_pretty(&book)?)?;
         Ok(Self { anvil, book, dir })
     }
 
@@ -141,7 +145,12 @@ impl Devnet {
     ///
     /// # Errors
     /// With the revert in words when it fails.
-    pub async fn send(&self, key: &PrivateKeySigner, to: Address, call: impl alloy::sol_types::SolCall) -> Result<TransactionReceipt> {
+    pub async fn send(
+        &self,
+        key: &PrivateKeySigner,
+        to: Address,
+        call: impl alloy::sol_types::SolCall,
+    ) -> Result<TransactionReceipt> {
         let provider = self.anvil.signing(key);
         let request = alloy::rpc::types::TransactionRequest::default().to(to).input(call.abi_encode().into());
         let sent = alloy::providers::Provider::send_transaction(&provider, request).await;
@@ -171,7 +180,8 @@ impl Devnet {
     pub async fn wallet(&self, owner: &PrivateKeySigner, amount: u128) -> Result<WalletId> {
         self.mint(owner.address(), amount).await?;
         let (dollar, amount) = (self.dollar().await?, U256::from(amount));
-        let receipt = self.send(owner, self.book.escrow, IEscrow::createWalletCall { owner: owner.address() }).await?;
+        let receipt =
+            self.send(owner, self.book.escrow, IEscrow::createWalletCall { owner: owner.address() }).await?;
         let created = receipt.decoded_log::<IEscrow::WalletCreated>().context("no WalletCreated")?;
         self.send(owner, dollar, IERC20::approveCall { spender: self.book.escrow, amount }).await?;
         let deposit = IEscrow::depositCall { wallet: created.wallet, token: U256::from(DOLLAR.0), amount };
@@ -202,7 +212,8 @@ impl Devnet {
         let call = IProviderRegistry::proposeCall { record };
         let receipt = self.send(&setup.owner, self.book.provider_registry, call).await?;
         if !registry.autoApproval().call().await? {
-            let proposed = receipt.decoded_log::<IProviderRegistry::ProviderProposed>().context("no proposal")?;
+            let proposed =
+                receipt.decoded_log::<IProviderRegistry::ProviderProposed>().context("no proposal")?;
             let call = IProviderRegistry::approveCall { proposal: proposed.proposal };
             self.send(&self.admin(), self.book.provider_registry, call).await?;
         }
@@ -212,7 +223,8 @@ impl Devnet {
         self.send(&self.admin(), self.book.spon, call).await?;
         let call = IERC20::approveCall { spender: self.book.staking_manager, amount: tokens };
         self.send(&setup.owner, self.book.spon, call).await?;
-        self.send(&setup.owner, self.book.staking_manager, IStakingManager::stakeCall { provider, tokens }).await?;
+        self.send(&setup.owner, self.book.staking_manager, IStakingManager::stakeCall { provider, tokens })
+            .await?;
         Ok(ProviderId(provider.to()))
     }
 
@@ -221,7 +233,8 @@ impl Devnet {
     /// # Errors
     /// When the transaction fails.
     pub async fn order(&self, owner: &PrivateKeySigner, wallet: WalletId, max_rate: Rate) -> Result<OrderId> {
-        let resources = Resources { cpu: 500, memory: 128, storage: 256, endpoints: 1, ..Resources::default() };
+        let resources =
+            Resources { cpu: 500, memory: 128, storage: 256, endpoints: 1, ..Resources::default() };
         let terms = Terms {
             wallet: alloy::primitives::aliases::U48::from(wallet.0),
             token: DOLLAR.0,
@@ -244,7 +257,8 @@ impl Devnet {
             }])
             .into(),
         };
-        let receipt = self.send(owner, self.book.order_book, IOrderBook::createOrderCall { terms, spec }).await?;
+        let receipt =
+            self.send(owner, self.book.order_book, IOrderBook::createOrderCall { terms, spec }).await?;
         let created = receipt.decoded_log::<IOrderBook::OrderCreated>().context("no OrderCreated")?;
         Ok(OrderId(created.order.to()))
     }
@@ -287,20 +301,27 @@ async fn deploy(root: &Path, target: &Path) -> Result<()> {
     ensure!(root.join(SCRIPT).is_file(), "{SCRIPT} is missing");
     let anvil = Anvil::start().await?;
     let key = hex::encode(anvil.key(0).to_bytes());
-    let addresses = target.join("addresses.json");
+    // Scripts may write below `target/` only.
+    let scratch = root.join("target");
+    fs::create_dir_all(&scratch)?;
+    let scratch = tempfile::Builder::new().prefix("devnet-").tempdir_in(&scratch)?;
+    let addresses = scratch.path().join("addresses.json");
     let output = tokio::process::Command::new(paths::foundry("forge")?)
         .current_dir(root)
         .args(["script", SCRIPT, "--broadcast", "--slow", "--rpc-url", &anvil.url(), "--private-key", &key])
-        .env("IONO_ADDRESS_BOOK", &addresses)
+        .env("ADDRESS_BOOK", &addresses)
+        .env("DEVNET", "true")
         .env("FOUNDRY_DISABLE_NIGHTLY_WARNING", "1")
         .stdin(Stdio::null())
         .output()
         .await?;
     if !output.status.success() || !addresses.is_file() {
-        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        let text =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
         bail!("the deployment failed:\n{text}");
     }
     AddressBook::load(&addresses)?;
+    fs::copy(&addresses, target.join("addresses.json"))?;
     fs::write(target.join("state"), anvil.provider().anvil_dump_state().await?)?;
     Ok(())
 }

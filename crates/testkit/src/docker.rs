@@ -50,7 +50,8 @@ pub async fn build(folder: &Path, name: &str) -> Result<()> {
 /// # Errors
 /// With what it wrote to stderr when it fails.
 pub async fn run(args: &[&str]) -> Result<String> {
-    let output = Command::new("docker").args(args).output().await.context("cannot run `docker`: install docker.io")?;
+    let output =
+        Command::new("docker").args(args).output().await.context("cannot run `docker`: install docker.io")?;
     ensure!(
         output.status.success(),
         "docker {} failed: {}",

@@ -28,7 +28,10 @@ impl Postgres {
         }
         let server = Self { bin, dir, port: free_port()? };
         let data = server.data();
-        server.run("initdb", &["-D", &data, "-U", "iono", "-A", "trust", "-N", "--no-instructions", "-E", "UTF8"])?;
+        server.run(
+            "initdb",
+            &["-D", &data, "-U", "iono", "-A", "trust", "-N", "--no-instructions", "-E", "UTF8"],
+        )?;
         let options = format!(
             "-p {} -k {} -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off",
             server.port,

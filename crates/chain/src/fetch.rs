@@ -1,0 +1,140 @@
+//! Reads ranges of blocks from an RPC: far below the head by number, in ranges as long as the endpoint bears; near the
+//! head block by block and by hash, so that every log belongs to exactly the chain that the headers form.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use alloy::eips::BlockNumberOrTag;
+use alloy::primitives::Address;
+use alloy::providers::{DynProvider, Provider};
+use alloy::rpc::types::{Filter, Log};
+use alloy::transports::{RpcError, TransportError, TransportErrorKind};
+use futures::{StreamExt, TryStreamExt, stream};
+use iono_store::{BlockRef, StoredLog};
+
+/// Requests at once near the head.
+const PARALLEL: usize = 8;
+/// Fewer logs than this and the next range is twice as long.
+const FEW_LOGS: usize = 5_000;
+
+/// A header, as much of it as matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) block: BlockRef,
+    pub(crate) parent: alloy::primitives::B256,
+    pub(crate) timestamp: u64,
+}
+
+/// What a range held.
+#[derive(Debug, Clone)]
+pub(crate) struct Fetched {
+    pub(crate) from: u64,
+    /// Blocks to remember, in order; the last ends the range.
+    pub(crate) blocks: Vec<Head>,
+    pub(crate) logs: Vec<StoredLog>,
+}
+
+/// A range could not be read.
+#[derive(Debug)]
+pub(crate) enum FetchError {
+    Rpc(TransportError),
+    /// The chain changed while it was read.
+    Moved,
+}
+
+impl From<TransportError> for FetchError {
+    fn from(error: TransportError) -> Self {
+        Self::Rpc(error)
+    }
+}
+
+/// Reads one chain's contracts; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Fetcher {
+    provider: DynProvider,
+    contracts: Arc<[Address]>,
+    /// Blocks per request now.
+    range: Arc<AtomicU64>,
+    max_range: u64,
+}
+
+impl Fetcher {
+    pub(crate) fn new(provider: DynProvider, contracts: Vec<Address>, max_range: u64) -> Self {
+        let max_range = max_range.max(1);
+        let range = Arc::new(AtomicU64::new(max_range.min(2_000)));
+        Self { provider, contracts: contracts.into(), range, max_range }
+    }
+
+    /// A block's header; `None` when the chain is not that long.
+    pub(crate) async fn head(&self, number: BlockNumberOrTag) -> Result<Option<Head>, TransportError> {
+        let block = self.provider.get_block_by_number(number).await?;
+        Ok(block.map(|block| Head {
+            block: BlockRef { number: block.header.number, hash: block.header.hash },
+            parent: block.header.parent_hash,
+            timestamp: block.header.timestamp,
+        }))
+    }
+
+    /// A header that must be there, since the head is above it.
+    async fn must_head(&self, number: u64) -> Result<Head, FetchError> {
+        self.head(number.into()).await?.ok_or(FetchError::Moved)
+    }
+
+    /// Blocks `from` to `last` at most, all of them final.
+    pub(crate) async fn final_range(&self, from: u64, last: u64) -> Result<Fetched, FetchError> {
+        loop {
+            let range = self.range.load(Ordering::Relaxed).max(1);
+            let to = last.min(from.saturating_add(range - 1));
+            let filter = Filter::new().address(self.contracts.to_vec()).from_block(from).to_block(to);
+            match self.provider.get_logs(&filter).await {
+                Ok(logs) => {
+                    if logs.len() < FEW_LOGS {
+                        self.range.store((range * 2).min(self.max_range), Ordering::Relaxed);
+                    }
+                    let logs = logs.into_iter().map(stored).collect::<Result<_, _>>()?;
+                    return Ok(Fetched { from, blocks: vec![self.must_head(to).await?], logs });
+                }
+                Err(error) => {
+                    // "Too many results", "range too large", a timeout: providers word it in many ways.
+                    self.range.store((range / 2).max(1), Ordering::Relaxed);
+                    if range == 1 || !matches!(error, RpcError::ErrorResp(_)) {
+                        return Err(error.into());
+                    }
+                    tracing::debug!(%error, range, "the RPC refused a range; asking for half of it");
+                }
+            }
+        }
+    }
+
+    /// Blocks `from` to the given head, each with its header, as one chain.
+    pub(crate) async fn near_head(&self, from: u64, head: Head) -> Result<Fetched, FetchError> {
+        let below = from..head.block.number;
+        let mut blocks: Vec<Head> =
+            stream::iter(below).map(|number| self.must_head(number)).buffered(PARALLEL).try_collect().await?;
+        blocks.push(head);
+        if blocks.windows(2).any(|pair| pair[1].parent != pair[0].block.hash) {
+            return Err(FetchError::Moved);
+        }
+        let logs: Vec<Vec<StoredLog>> = stream::iter(blocks.clone())
+            .map(|head| async move {
+                let filter = Filter::new().address(self.contracts.to_vec()).at_block_hash(head.block.hash);
+                let logs = self.provider.get_logs(&filter).await?;
+                logs.into_iter().map(stored).collect::<Result<Vec<_>, TransportError>>()
+            })
+            .buffered(PARALLEL)
+            .try_collect()
+            .await?;
+        Ok(Fetched { from, blocks, logs: logs.into_iter().flatten().collect() })
+    }
+}
+
+fn stored(log: Log) -> Result<StoredLog, TransportError> {
+    let missing =
+        || TransportErrorKind::custom_str("the RPC sent a log without its block, index or transaction");
+    Ok(StoredLog {
+        block: log.block_number.ok_or_else(missing)?,
+        index: log.log_index.ok_or_else(missing)?,
+        transaction: log.transaction_hash.ok_or_else(missing)?,
+        log: log.inner,
+    })
+}
