@@ -113,3 +113,11 @@ pub fn text(document: &Value, pointer: &str) -> Result<String> {
     let value = field(document, pointer)?;
     Ok(value.as_str().with_context(|| format!("{pointer} is no text: {value}"))?.to_owned())
 }
+
+/// Replicas that serve, over all services of an `iono status`.
+#[must_use]
+pub fn replicas_ready(status: &Value) -> u64 {
+    let services = status.pointer("/services").or_else(|| status.pointer("/workload/services"));
+    let services = services.and_then(Value::as_array).into_iter().flatten();
+    services.filter_map(|service| service.get("ready").and_then(Value::as_u64)).sum()
+}

@@ -2,9 +2,12 @@
 //! HTTP and chain calls alone. The demo and the end-to-end tests are both made of these parts.
 
 pub mod accounts;
+pub mod cast;
 pub mod cli;
 pub mod engine;
 pub mod events;
+pub mod hammer;
+pub mod hello;
 pub mod network;
 pub mod timeline;
 

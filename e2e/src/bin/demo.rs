@@ -3,10 +3,6 @@
 
 #[path = "demo/figures.rs"]
 mod figures;
-#[path = "demo/image.rs"]
-mod image;
-#[path = "demo/measure.rs"]
-mod measure;
 #[path = "demo/story.rs"]
 mod story;
 

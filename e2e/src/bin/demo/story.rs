@@ -6,15 +6,14 @@ use std::time::Duration;
 use alloy::primitives::U256;
 use anyhow::{Context, Result, ensure};
 use iono_bindings::{IEscrow, ILeaseBook, IOrderBook};
-use iono_e2e::cli::{field, number, text};
+use iono_e2e::cli::{field, number, replicas_ready, text};
+use iono_e2e::hammer::Hammer;
 use iono_e2e::timeline::{Timeline, print};
-use iono_e2e::{Iono, Network, Node, NodePlan, accounts, engine, events, network};
+use iono_e2e::{Iono, Network, Node, NodePlan, accounts, engine, events, hello, network};
 use iono_testkit::Daemon;
 use serde_json::Value;
 
 use crate::figures::{Figures, Gas};
-use crate::image;
-use crate::measure::{Hammer, median};
 
 /// Runs of the race against the engine by hand.
 const RUNS: usize = 7;
@@ -44,8 +43,8 @@ impl Story {
     pub(crate) async fn begin() -> Result<Self> {
         let root = iono_testkit::repo_root()?;
         let mut timeline = Timeline::start();
-        image::build(&root).await?;
-        timeline.step("engine", "build the image of examples/hello.yaml", None, image::HELLO);
+        hello::build().await?;
+        timeline.step("engine", "build the image of examples/hello.yaml", None, hello::IMAGE);
 
         let mut network = Network::deploy().await?;
         let block = alloy::providers::Provider::get_block_number(network.anvil.provider()).await?;
@@ -248,7 +247,7 @@ impl Story {
         let name = format!("by-hand-{}", std::process::id());
         for run in 0..RUNS {
             let port = iono_testkit::free_port()?;
-            let by_hand = engine::by_hand(image::HELLO, &name, image::PORT, port).await?;
+            let by_hand = engine::by_hand(hello::IMAGE, &name, hello::PORT, port).await?;
             let deployed = self.tenant.json(&["deploy", &self.hello(), "--token", "1"]).await?;
             let ours = field(&deployed, "/seconds/manifest_to_http")?;
             let ours = ours.as_f64().context("manifest_to_http is no number")?;
@@ -440,8 +439,9 @@ fn reasons(bids: &Value) -> Vec<String> {
     reasons
 }
 
-fn replicas_ready(status: &Value) -> u64 {
-    let services = status.pointer("/services").or_else(|| status.pointer("/workload/services"));
-    let services = services.and_then(Value::as_array).into_iter().flatten();
-    services.filter_map(|service| service.get("ready").and_then(Value::as_u64)).sum()
+/// The middle of an odd number of measurements.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }

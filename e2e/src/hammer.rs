@@ -1,4 +1,4 @@
-//! Load during the update, and the race between the market and the engine by hand.
+//! Requests without pause, for what must not fail while something changes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 /// Asks a URL without pause until it is stopped, and counts.
-pub(crate) struct Hammer {
+pub struct Hammer {
     stop: Arc<AtomicBool>,
     asked: Arc<AtomicU64>,
     failed: Arc<AtomicU64>,
@@ -16,7 +16,10 @@ pub(crate) struct Hammer {
 
 impl Hammer {
     /// Starts with a few connections at once.
-    pub(crate) fn start(url: &str) -> Result<Self> {
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub fn start(url: &str) -> Result<Self> {
         let (stop, asked, failed) = (Arc::default(), Arc::default(), Arc::default());
         let mut hammer = Self { stop, asked, failed, tasks: Vec::new() };
         for _ in 0..4 {
@@ -36,18 +39,11 @@ impl Hammer {
     }
 
     /// Requests made and failed.
-    pub(crate) async fn stop(self) -> (u64, u64) {
+    pub async fn stop(self) -> (u64, u64) {
         self.stop.store(true, Ordering::Relaxed);
         for task in self.tasks {
             let _ = task.await;
         }
         (self.asked.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed))
     }
-}
-
-/// The middle of an odd number of measurements.
-pub(crate) fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
