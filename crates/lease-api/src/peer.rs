@@ -15,13 +15,18 @@ use futures::future::BoxFuture;
 use iono_identity::authenticate::Claim;
 use iono_identity::{Authenticator, Refusal};
 use rustls_pki_types::CertificateDer;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower::Layer as _;
+
+/// How long a refused connection may stay to read why.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// How many bytes a refused connection may still send.
+const FAREWELL_BYTES: u64 = 64 * 1024;
 
 /// Who is connected. Cheap to clone; lives as long as the connection.
 #[derive(Clone)]
@@ -77,7 +82,14 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Acceptor {
             })?;
             stream.set_nodelay(true)?;
             let address = stream.peer_addr()?;
-            let stream = tokio::time::timeout(patience, tls.accept(stream)).await??;
+            let stream = match tokio::time::timeout(patience, tls.accept(stream).into_fallible()).await? {
+                Ok(stream) => stream,
+                Err((error, stream)) => {
+                    tracing::debug!(%address, %error, "TLS handshake failed");
+                    linger(stream).await;
+                    return Err(error);
+                }
+            };
             let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
             let peer = Peer(Arc::new(Connection {
                 address,
@@ -88,6 +100,15 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Acceptor {
             Ok((FirstWord::new(stream, patience), Extension(peer).layer(service)))
         })
     }
+}
+
+/// Lets the client read the alert that says why: closing with bytes unread would reset the connection before that.
+async fn linger(mut stream: TcpStream) {
+    let rest = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(FAREWELL_BYTES), &mut tokio::io::sink()).await
+    };
+    let _ = tokio::time::timeout(FAREWELL, rest).await;
 }
 
 /// A stream that fails when its first bytes do not come in time. From then on HTTP has time limits of its own.
@@ -149,8 +170,6 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for FirstWord<T> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
     use super::*;
 
     #[tokio::test]
