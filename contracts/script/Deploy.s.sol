@@ -11,6 +11,7 @@ import {IOrderBook} from "../src/interfaces/IOrderBook.sol";
 import {LeaseAccess} from "../src/market/LeaseAccess.sol";
 import {LeaseBook} from "../src/market/LeaseBook.sol";
 import {OrderBook} from "../src/market/OrderBook.sol";
+import {Ratings} from "../src/market/Ratings.sol";
 import {BlockHashRandomness} from "../src/matching/BlockHashRandomness.sol";
 import {MatchPolicy} from "../src/matching/MatchPolicy.sol";
 import {Escrow} from "../src/payment/Escrow.sol";
@@ -109,6 +110,18 @@ contract Deploy is Script, Parameters {
                     policies: _at("MatchPolicy"),
                     randomness: _at("Randomness")
                 })
+            )
+        );
+        _put(
+            "Ratings",
+            type(Ratings).creationCode,
+            abi.encode(
+                _at("Escrow"),
+                _at("LeaseBook"),
+                _at("PaymentTokens"),
+                _at("ProviderRegistry"),
+                ratingSeconds(),
+                ratingCents()
             )
         );
         _put("LeaseAccess", type(LeaseAccess).creationCode, abi.encode(_at("Escrow")));

@@ -46,6 +46,15 @@ abstract contract Parameters is CommonBase {
         return uint40(vm.envOr("MAX_PAUSE", uint256(7 days)));
     }
 
+    /// @notice What a lease must have paid for before it may be rated.
+    function ratingSeconds() internal view returns (uint256) {
+        return vm.envOr("RATING_SECONDS", uint256(1 hours));
+    }
+
+    function ratingCents() internal view returns (uint256) {
+        return vm.envOr("RATING_CENTS", uint256(1));
+    }
+
     function eraLength() internal view returns (uint256) {
         return vm.envOr("ERA_LENGTH", uint256(1 days));
     }

@@ -62,6 +62,8 @@ interface IEscrow {
     function reserve(uint256 wallet, uint256 token, uint256 amount, address caller) external returns (uint256 free);
     /// @notice Books only: gives back to the free balance.
     function release(uint256 wallet, uint256 token, uint256 amount) external;
+    /// @notice `release` on behalf of `caller`, who must own the wallet.
+    function releaseTo(uint256 wallet, uint256 token, uint256 amount, address caller) external;
     /// @notice Books only: `net` to the payee's ledger, `fee` to the foundation's part of the same slot.
     function credit(uint256 payee, uint256 token, uint256 net, uint256 fee) external;
     /// @notice OrderBook only: pulls `amount` from `from` (who approved this contract), creating a wallet when `wallet` is 0.

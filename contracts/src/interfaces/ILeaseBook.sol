@@ -105,7 +105,7 @@ interface ILeaseBook {
     /// @notice Provider's hot key; ProviderClosed or one of the tenant's faults.
     function closeByProvider(uint256 lease, CloseReason reason) external;
     /// @notice Anyone: ends a lease whose time ran out (SP-21), one that was not confirmed in time, or one that is paused
-    ///         for longer than `maxPause`.
+    ///         for longer than the wiring's maxPause.
     function expire(uint256 lease) external;
 
     function wiring() external view returns (Wiring memory);
@@ -120,6 +120,4 @@ interface ILeaseBook {
     function quoteHash(Quote calldata quote) external view returns (bytes32);
     function holdback() external view returns (uint256);
     function confirmWindow() external view returns (uint256);
-    /// @notice Seconds after which anyone may close a paused lease.
-    function maxPause() external view returns (uint256);
 }

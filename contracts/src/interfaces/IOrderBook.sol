@@ -30,7 +30,6 @@ interface IOrderBook {
     error OrderBook_NotOpen(uint256 order, OrderState state);
     error OrderBook_BiddingClosed(uint256 order, uint256 closeBlock);
     error OrderBook_TooEarly(uint256 order, uint256 readyBlock);
-    error OrderBook_NotTenant(uint256 order, address caller);
     error OrderBook_BadTerms(string what);
     error OrderBook_TokenDisabled(uint256 token);
     error OrderBook_BelowMinimumDeposit(uint256 free, uint256 minimum);

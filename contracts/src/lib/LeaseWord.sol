@@ -146,6 +146,10 @@ library LeaseWord {
         return LeaseState((w1 >> STATE) & 0xff);
     }
 
+    function isIn(uint256 w1, LeaseState state_) internal pure returns (bool) {
+        return (w1 >> STATE) & 0xff == uint256(state_);
+    }
+
     function reason(uint256 w1) internal pure returns (CloseReason) {
         return CloseReason((w1 >> REASON) & 0xff);
     }

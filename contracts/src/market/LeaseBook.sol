@@ -152,7 +152,7 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
         // Counted from the last settlement, so that seconds given back always fit their field.
         if (end - w1.settledTo() > MAX_DURATION) revert LeaseBook_TooLong(end - w1.settledTo(), MAX_DURATION);
         uint256 before = _payable(w0, w1);
-        uint256 amount = _lockOf(w0, w1, before + secs) - _lockOf(w0, w1, before);
+        uint256 amount = _released(w0, w1, before + secs, before);
         _leases[lease].word0 = w0.withDuration(w0.duration() + secs);
         _leases[lease].word1 = w1.withEnd(end);
         emit LeaseExtended(lease, end, amount);
@@ -207,10 +207,12 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
     /// @inheritdoc ILeaseBook
     function close(uint256 lease) external {
         (uint256 w0, uint256 w1) = _load(lease);
-        _onlyTenant(lease, w0);
         // Proven down, and the tenant left: its provider's fault.
         bool lost = w1.pausedBy() == LeaseWord.BY_ARBITER;
-        _close(lease, w0, w1, lost ? CloseReason.ProviderLost : CloseReason.TenantClosed);
+        uint256 amount;
+        (, amount) = _end(lease, w0, w1, lost ? CloseReason.ProviderLost : CloseReason.TenantClosed);
+        ESCROW.releaseTo(w0.wallet(), w0.token(), amount, msg.sender);
+        _giveCapacity(w0.provider(), w0.units(), w0.gpus());
     }
 
     /// @inheritdoc ILeaseBook
@@ -301,9 +303,8 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
 
     /// @dev Seconds that the lease still holds money for.
     function _payable(uint256 w0, uint256 w1) private pure returns (uint256) {
-        LeaseState state = w1.state();
-        if (state == LeaseState.Pending) return w0.duration();
-        uint256 until = state == LeaseState.Closed ? w1.stoppedAt() : w1.end();
+        if (w1.isIn(LeaseState.Pending)) return w0.duration();
+        uint256 until = w1.isIn(LeaseState.Closed) ? w1.stoppedAt() : w1.end();
         return until - w1.settledTo() - w1.unbilled();
     }
 
@@ -319,6 +320,12 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
         if (from == 0) from = w1.end() - w0.duration();
     }
 
+    /// @dev What `before` payable seconds lock beyond `left` of them.
+    function _released(uint256 w0, uint256 w1, uint256 before, uint256 left) private pure returns (uint256) {
+        (uint256 gross, uint256 fee) = Bill.between(w1.rate(), before, left, w0.decimals(), w0.payerFee());
+        return gross + fee;
+    }
+
     function _lockOf(uint256 w0, uint256 w1, uint256 secs) private pure returns (uint256) {
         return Bill.lockOf(w1.rate(), secs, w0.decimals(), w0.payerFee());
     }
@@ -332,9 +339,16 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
         uint256 from = w1.settledTo();
         if (until <= from) return (false, 0);
         uint256 before = _payable(w0, w1);
-        w1 = w1.withSettled(until, w1.unbilled() - _min(w1.unbilled(), until - from));
-        _leases[lease].word1 = w1;
-        net = _pay(lease, w0, w1.rate(), before, _payable(w0, w1), until);
+        uint256 unbilled = w1.unbilled();
+        uint256 skipped;
+        uint256 secs;
+        unchecked {
+            skipped = _min(unbilled, until - from);
+            secs = until - from - skipped;
+            unbilled -= skipped;
+        }
+        _leases[lease].word1 = w1.withSettled(until, unbilled);
+        net = _pay(lease, w0, w1.rate(), before, before - secs, until);
         return (true, net);
     }
 
@@ -361,14 +375,26 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
     /// @dev Refunds `secs` payable seconds and stores `w1` with them unbilled.
     function _giveBack(uint256 lease, uint256 w0, uint256 w1, uint256 secs) private returns (uint256 amount) {
         uint256 before = _payable(w0, w1);
-        amount = _lockOf(w0, w1, before) - _lockOf(w0, w1, before - secs);
+        amount = _released(w0, w1, before, before - secs);
         _leases[lease].countedFrom = uint40(_countedFrom(lease, w0, w1) + secs);
         _leases[lease].word1 = w1.withUnbilled(w1.unbilled() + secs);
         if (amount != 0) ESCROW.release(w0.wallet(), w0.token(), amount);
     }
 
-    /// @dev Ends a lease now: what is payable until here stays for `settle`, the rest goes back.
-    function _close(uint256 lease, uint256 w0, uint256 w1, CloseReason reason) private returns (CloseReason) {
+    /// @dev Ends a lease now by somebody else than its tenant.
+    /// @return why it ended
+    function _close(uint256 lease, uint256 w0, uint256 w1, CloseReason reason) private returns (CloseReason why) {
+        uint256 amount;
+        (why, amount) = _end(lease, w0, w1, reason);
+        if (amount != 0) ESCROW.release(w0.wallet(), w0.token(), amount);
+        _giveCapacity(w0.provider(), w0.units(), w0.gpus());
+    }
+
+    /// @dev What is payable until now stays for `settle`, the rest is to go back.
+    function _end(uint256 lease, uint256 w0, uint256 w1, CloseReason reason)
+        private
+        returns (CloseReason, uint256 amount)
+    {
         LeaseState state = w1.state();
         if (state == LeaseState.None || state == LeaseState.Closed) revert LeaseBook_WrongState(lease, state);
         uint256 before = _payable(w0, w1);
@@ -382,12 +408,10 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
             w1 = w1.withUnbilled(_min(w1.unbilled(), until - w1.settledTo()));
         }
         w1 = w1.closed(until, reason);
-        uint256 amount = _lockOf(w0, w1, before) - _lockOf(w0, w1, _payable(w0, w1));
+        amount = _released(w0, w1, before, _payable(w0, w1));
         _leases[lease].word1 = w1;
         emit LeaseClosed(lease, w0.wallet(), w0.provider(), reason, until, amount);
-        if (amount != 0) ESCROW.release(w0.wallet(), w0.token(), amount);
-        _giveCapacity(w0.provider(), w0.units(), w0.gpus());
-        return reason;
+        return (reason, amount);
     }
 
     function _checkBracket(Spec calldata spec, uint256 token, uint256 amount) private view {

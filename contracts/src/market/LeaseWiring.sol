@@ -70,11 +70,6 @@ abstract contract LeaseWiring is ILeaseBook {
         return CONFIRM_WINDOW;
     }
 
-    /// @inheritdoc ILeaseBook
-    function maxPause() external view returns (uint256) {
-        return MAX_PAUSE;
-    }
-
     /// @dev A light node that nobody knows has no share: its gateway earns it all.
     function _fizzShare(uint256 provider, uint256 fizz) internal view returns (address payee, uint256 share) {
         (bool ok, uint256 a, uint256 b) =

@@ -94,10 +94,9 @@ contract OrderBook is IOrderBook {
     function cancel(uint256 order) external {
         uint256 w0 = _open(order);
         if (block.number > w0.closeBlock()) revert OrderBook_BiddingClosed(order, w0.closeBlock());
-        if (ESCROW.ownerOf(w0.wallet()) != msg.sender) revert OrderBook_NotTenant(order, msg.sender);
         _orders[order].word0 = w0.withState(OrderState.Cancelled);
         emit OrderCancelled(order);
-        ESCROW.release(w0.wallet(), w0.token(), _reserveOf(w0, _orders[order].word1));
+        ESCROW.releaseTo(w0.wallet(), w0.token(), _reserveOf(w0, _orders[order].word1), msg.sender);
     }
 
     // ---------------------------------------------------------------- providers

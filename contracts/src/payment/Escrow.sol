@@ -119,6 +119,12 @@ contract Escrow is IEscrow, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IEscrow
+    function releaseTo(uint256 wallet, uint256 token, uint256 amount, address caller) external onlyBook {
+        if (_ownerIn(_heads[wallet]) != caller) revert Escrow_NotOwner(wallet, caller);
+        _give(wallet, token, amount);
+    }
+
+    /// @inheritdoc IEscrow
     function credit(uint256 payee, uint256 token, uint256 net, uint256 fee) external onlyBook {
         uint256 slot = _ledgers[payee][token];
         _ledgers[payee][token] = _pack((slot & NET_MASK) + net, (slot >> FEE_SHIFT) + fee);

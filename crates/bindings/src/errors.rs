@@ -134,11 +134,6 @@ fn order_book(data: &[u8]) -> Option<Explained> {
             format!("order {} cannot be resolved before block {}", e.order, e.readyBlock),
             "wait for that block",
         ),
-        E::OrderBook_NotTenant(e) => say(
-            "OrderBook_NotTenant",
-            format!("{} does not own the wallet of order {}", e.caller, e.order),
-            "use the owner's key",
-        ),
         E::OrderBook_BadTerms(e) => {
             say("OrderBook_BadTerms", format!("the order's terms are refused: {}", e.what), "")
         }
