@@ -3,14 +3,20 @@
 mod admin;
 mod admin_deploy;
 mod completions;
+mod copy;
 mod delegate;
 mod deploy;
 mod escrow;
 mod explain;
 mod faucet;
 mod init;
+mod lifecycle;
+mod logs;
 mod provider;
+mod ps;
+mod shell;
 mod stake;
+mod update;
 mod wallet;
 
 use crate::args::Command;
@@ -33,6 +39,17 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<Report> {
         Command::SendManifest(args) => deploy::send_manifest(context, &args).await,
         Command::Resolve(args) => deploy::resolve(context, &args).await,
         Command::Cancel(args) => deploy::cancel(context, &args).await,
+        Command::Ps(args) => ps::ps(context, &args).await,
+        Command::Status(args) => ps::status(context, &args).await,
+        Command::Logs(args) => logs::logs(context, &args).await,
+        Command::Events(args) => logs::events(context, &args).await,
+        Command::Shell(args) => shell::run(context, &args).await,
+        Command::Cp(args) => copy::run(context, &args).await,
+        Command::Restart(args) => lifecycle::restart(context, &args).await,
+        Command::Update(args) => update::run(context, &args).await,
+        Command::Extend(args) => lifecycle::extend(context, &args).await,
+        Command::Close(args) => lifecycle::close(context, &args).await,
+        Command::Rate(args) => lifecycle::rate(context, &args).await,
         Command::Delegate(args) => delegate::run(context, args).await,
         Command::Revoke(args) => delegate::revoke(context, &args).await,
         Command::Provider(args) => provider::run(context, args).await,

@@ -143,9 +143,9 @@ pub(crate) struct Shell {
     /// The service; may be left out when there is one
     #[arg(long)]
     pub(crate) service: Option<String>,
-    /// Which replica, from 0
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    pub(crate) replica: u16,
+    /// Which replica, from 0; the first that serves if left out
+    #[arg(long, value_name = "N")]
+    pub(crate) replica: Option<u32>,
     /// Use a terminal [default: when stdin and stdout are one]
     #[arg(long, overrides_with = "no_tty")]
     pub(crate) tty: bool,

@@ -5,6 +5,8 @@ mod follow;
 mod place;
 mod start;
 
+pub(crate) use start::{Running, send};
+
 use std::time::Instant;
 
 use serde::Serialize;
