@@ -157,7 +157,7 @@ impl Refusal {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::NoCertificate => {
-                "send a client certificate that a wallet authorised; `iono` makes one, and `iono` keeps it as a PEM file for other clients"
+                "show a client certificate that a wallet authorised; `iono` makes one and keeps it as a PEM file"
             }
             Self::BadCertificate(_) | Self::NoAuthorisation | Self::BadAuthorisation(_) => {
                 "make a new client certificate with this version of `iono`"

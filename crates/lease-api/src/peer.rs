@@ -4,7 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -54,17 +54,35 @@ impl Peer {
     }
 }
 
+/// The TLS key of new connections; replaced while the server runs when the provider changes its pin.
+#[derive(Clone)]
+pub(crate) struct Tls(Arc<RwLock<TlsAcceptor>>);
+
+impl Tls {
+    pub(crate) fn new(config: rustls::ServerConfig) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(config).into())))
+    }
+
+    pub(crate) fn replace(&self, config: rustls::ServerConfig) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config).into();
+    }
+
+    fn acceptor(&self) -> TlsAcceptor {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Takes TCP connections through the TLS handshake.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
-    tls: TlsAcceptor,
+    tls: Tls,
     connections: Arc<Semaphore>,
     patience: Duration,
 }
 
 impl Acceptor {
-    pub(crate) fn new(tls: Arc<rustls::ServerConfig>, connections: usize, patience: Duration) -> Self {
-        Self { tls: TlsAcceptor::from(tls), connections: Arc::new(Semaphore::new(connections)), patience }
+    pub(crate) fn new(tls: Tls, connections: usize, patience: Duration) -> Self {
+        Self { tls, connections: Arc::new(Semaphore::new(connections)), patience }
     }
 }
 
@@ -82,14 +100,15 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Acceptor {
             })?;
             stream.set_nodelay(true)?;
             let address = stream.peer_addr()?;
-            let stream = match tokio::time::timeout(patience, tls.accept(stream).into_fallible()).await? {
-                Ok(stream) => stream,
-                Err((error, stream)) => {
-                    tracing::debug!(%address, %error, "TLS handshake failed");
-                    linger(stream).await;
-                    return Err(error);
-                }
-            };
+            let stream =
+                match tokio::time::timeout(patience, tls.acceptor().accept(stream).into_fallible()).await? {
+                    Ok(stream) => stream,
+                    Err((error, stream)) => {
+                        tracing::debug!(%address, %error, "TLS handshake failed");
+                        linger(stream).await;
+                        return Err(error);
+                    }
+                };
             let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
             let peer = Peer(Arc::new(Connection {
                 address,

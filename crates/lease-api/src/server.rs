@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::guard::Shared;
 use crate::limits::Meters;
-use crate::peer::Acceptor;
+use crate::peer::{Acceptor, Tls};
 use crate::{Audit, LeaseService, Limits, routes};
 
 /// How often meters forget who was quiet.
@@ -45,6 +45,7 @@ pub enum ServerError {
 /// A running server. Dropping it lets it run on; [`Server::drain`] stops it.
 pub struct Server {
     address: SocketAddr,
+    tls: Tls,
     handle: Handle<SocketAddr>,
     shared: Arc<Shared>,
     serving: JoinHandle<std::io::Result<()>>,
@@ -63,8 +64,8 @@ impl Server {
         let LeaseApi { service, authenticator, audit, limits } = api;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let tls = Arc::new(server_config(identity)?);
-        let acceptor = Acceptor::new(tls, limits.connections, limits.header_timeout);
+        let tls = Tls::new(server_config(identity)?);
+        let acceptor = Acceptor::new(tls.clone(), limits.connections, limits.header_timeout);
         let header_timeout = limits.header_timeout;
         let shared = Arc::new(Shared {
             service,
@@ -90,13 +91,24 @@ impl Server {
         let serving = tokio::spawn(server.serve(router.into_make_service()));
         tokio::spawn(housekeeping(Arc::clone(&shared)));
         tracing::info!(%address, pin = %identity.pin(), "lease API listening");
-        Ok(Self { address, handle, shared, serving })
+        Ok(Self { address, tls, handle, shared, serving })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Shows another key to new connections; those that are open stay. For a rotation: first the registry gets the new
+    /// pin as the next one, then this.
+    ///
+    /// # Errors
+    /// [`ServerError::Identity`] when the key cannot be used.
+    pub fn use_identity(&self, identity: &ServerIdentity) -> Result<(), ServerError> {
+        self.tls.replace(server_config(identity)?);
+        tracing::info!(pin = %identity.pin(), "lease API shows another key");
+        Ok(())
     }
 
     /// Waits until it fails; for a supervisor.

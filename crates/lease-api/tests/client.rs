@@ -11,7 +11,7 @@ use alloy::primitives::{Address, keccak256};
 use bytes::Bytes;
 use fake::{DOMAIN, LEASE, WALLET, World, manifest};
 use futures::{StreamExt as _, TryStreamExt as _};
-use iono_identity::Pin;
+use iono_identity::{Pin, ServerIdentity};
 use iono_lease_api::*;
 use iono_primitives::{LeaseId, OrderId};
 use tokio::time::timeout;
@@ -212,6 +212,20 @@ async fn only_the_pinned_server_is_trusted() {
     }
     let gone = Client::new("127.0.0.1:1", vec![world.pin], None).unwrap();
     assert!(gone.provider().await.unwrap_err().is_transient());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotated_key_breaks_no_connection() {
+    let world = World::start();
+    let next = ServerIdentity::load_or_create(&world.folder.path().join("next.pem")).unwrap();
+    let old = Client::new(&world.endpoint, vec![world.pin], None).unwrap();
+    let both = Client::new(&world.endpoint, vec![world.pin, next.pin()], None).unwrap();
+    old.provider().await.unwrap();
+    world.server.as_ref().unwrap().use_identity(&next).unwrap();
+    old.provider().await.unwrap();
+    both.provider().await.unwrap();
+    let late = Client::new(&world.endpoint, vec![world.pin], None).unwrap();
+    assert!(matches!(late.provider().await, Err(ClientError::WrongServer { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]
