@@ -77,19 +77,11 @@ contract Ratings is IRatings {
     }
 
     function _requirePaid(uint256 lease, uint256 w0, uint256 w1) private view {
-        uint256 secs = _paidSeconds(w0, w1);
+        uint256 secs = LEASE_BOOK.paidSeconds(lease);
         if (secs < MIN_SECONDS) revert Ratings_TooShort(lease, secs, MIN_SECONDS);
         uint256 word = PAYMENT_TOKENS.tokenWord(w0.token());
         uint256 cents = TokenWord.toCents(word, Bill.grossOf(w1.rate(), secs, w0.decimals()));
         if (cents < MIN_CENTS) revert Ratings_TooSmall(lease, cents, MIN_CENTS);
-    }
-
-    /// @dev Settled seconds at the present rate: all that the lease's terms pay for, less what they would still pay for
-    ///      if it ran to its end.
-    function _paidSeconds(uint256 w0, uint256 w1) private pure returns (uint256) {
-        if (w1.settledTo() == 0) return 0;
-        uint256 passed = w1.settledTo() + w1.unbilled() + w0.duration();
-        return passed > w1.end() ? passed - w1.end() : 0;
     }
 
     function _push(uint256 provider, address tenant, uint256 stars) private returns (uint256 average) {

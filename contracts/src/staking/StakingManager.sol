@@ -81,7 +81,9 @@ contract StakingManager is IStakingManager, AccessManaged {
         uint256 unbondingTime_,
         address[4] memory slashers
     ) AccessManaged(authority) {
-        if (unbondingTime_ <= clock.LENGTH()) revert StakingManager_BadUnbondingTime(unbondingTime_, clock.LENGTH());
+        if (unbondingTime_ <= clock.LENGTH()) {
+            revert StakingManager_BadUnbondingTime(unbondingTime_, clock.LENGTH());
+        }
         TOKEN = token;
         REGISTRY = registry;
         CLOCK = clock;
@@ -126,7 +128,10 @@ contract StakingManager is IStakingManager, AccessManaged {
     }
 
     /// @inheritdoc IStakingManager
-    function redelegate(uint256 from, uint256 to, uint256 shares, uint256 minShares) external returns (uint256 request) {
+    function redelegate(uint256 from, uint256 to, uint256 shares, uint256 minShares)
+        external
+        returns (uint256 request)
+    {
         if (from == to) revert StakingManager_SameProvider(from);
         _known(to);
         uint256 tokens;

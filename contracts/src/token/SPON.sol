@@ -17,7 +17,12 @@ contract SPON is ERC20Capped, ERC20Burnable, ERC20Permit, ERC20Votes, AccessMana
     /// @notice The most that can ever exist at one time, in wei.
     uint256 public constant CAP = 1_000_000_000e18;
 
-    constructor(address authority) ERC20("Spheron", "SPON") ERC20Capped(CAP) ERC20Permit("Spheron") AccessManaged(authority) {}
+    constructor(address authority)
+        ERC20("Spheron", "SPON")
+        ERC20Capped(CAP)
+        ERC20Permit("Spheron")
+        AccessManaged(authority)
+    {}
 
     /// @notice Creates `amount` wei for `to`; reverts beyond the cap.
     function mint(address to, uint256 amount) external restricted {

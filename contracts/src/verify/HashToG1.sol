@@ -39,8 +39,11 @@ library HashToG1 {
 
     /// @dev 64 bytes mod p, onto the curve.
     function _map(bytes32 high, bytes32 low) private view returns (bytes memory) {
-        bytes memory reduced =
-            _call(MODEXP, bytes.concat(bytes32(uint256(64)), bytes32(uint256(1)), bytes32(uint256(48)), high, low, hex"01", P), 48);
+        bytes memory reduced = _call(
+            MODEXP,
+            bytes.concat(bytes32(uint256(64)), bytes32(uint256(1)), bytes32(uint256(48)), high, low, hex"01", P),
+            48
+        );
         return _call(MAP_FP_TO_G1, bytes.concat(bytes16(0), reduced), 128);
     }
 

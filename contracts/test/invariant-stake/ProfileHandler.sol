@@ -39,7 +39,7 @@ contract ProfileHandler is Test {
         uint256 provider
     ) {
         (REGISTRY, STAKING, LEASE_BOOK, RATINGS, OWNER, PROVIDER) =
-            (registry, staking, leaseBook, ratings, owner, provider);
+        (registry, staking, leaseBook, ratings, owner, provider);
         _record = registry.record(provider);
     }
 

@@ -23,9 +23,7 @@ contract ProviderAccountTest is ProviderBase {
     }
 
     function test_initialize_onlyRegistry() public {
-        vm.expectRevert(
-            abi.encodeWithSelector(IProviderAccount.ProviderAccount_NotRegistry.selector, address(this))
-        );
+        vm.expectRevert(abi.encodeWithSelector(IProviderAccount.ProviderAccount_NotRegistry.selector, address(this)));
         account.initialize(5, address(this));
         ProviderAccount code = new ProviderAccount();
         vm.expectRevert(abi.encodeWithSelector(IProviderAccount.ProviderAccount_NotRegistry.selector, owner));

@@ -190,9 +190,7 @@ contract ProviderRegistryTest is ProviderBase {
 
     function test_setRecord_onlyOwner() public {
         uint256 provider = _register(owner, hotKey);
-        vm.expectRevert(
-            abi.encodeWithSelector(IProviderRegistry.ProviderRegistry_NotOwner.selector, provider, hotKey)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IProviderRegistry.ProviderRegistry_NotOwner.selector, provider, hotKey));
         vm.prank(hotKey);
         registry.setRecord(provider, _record(hotKey));
     }
@@ -312,13 +310,9 @@ contract ProviderRegistryTest is ProviderBase {
         assertTrue(_has(provider, ProfileFlags.STAKED));
         registry.setTrustTier(provider, 4);
         assertFalse(_has(provider, ProfileFlags.STAKED));
-        vm.expectRevert(
-            abi.encodeWithSelector(IProviderRegistry.ProviderRegistry_BadRecord.selector, "trust tier")
-        );
+        vm.expectRevert(abi.encodeWithSelector(IProviderRegistry.ProviderRegistry_BadRecord.selector, "trust tier"));
         registry.setTrustTier(provider, 8);
-        vm.expectRevert(
-            abi.encodeWithSelector(IProviderRegistry.ProviderRegistry_BadRecord.selector, "trust tier")
-        );
+        vm.expectRevert(abi.encodeWithSelector(IProviderRegistry.ProviderRegistry_BadRecord.selector, "trust tier"));
         registry.setTrustTier(provider, 0);
         vm.expectRevert(abi.encodeWithSelector(IProviderRegistry.ProviderRegistry_UnknownProvider.selector, 9));
         registry.setTrustTier(9, 1);

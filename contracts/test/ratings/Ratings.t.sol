@@ -39,7 +39,7 @@ contract RatingsTest is Test {
     }
 
     function test_rate() public {
-        address tenant = _lease(1, start + 1 hours, 0);
+        address tenant = _lease(1, 1 hours);
         vm.expectCall(registry, abi.encodeCall(IProviderRegistry.setRating, (PROVIDER, 401)));
         vm.expectEmit(address(ratings));
         emit IRatings.Rated(1, PROVIDER, tenant, 4, 400);
@@ -51,7 +51,7 @@ contract RatingsTest is Test {
     }
 
     function test_zeroStarsIsARating() public {
-        address tenant = _lease(1, start + 1 hours, 0);
+        address tenant = _lease(1, 1 hours);
         vm.expectCall(registry, abi.encodeCall(IProviderRegistry.setRating, (PROVIDER, 1)));
         vm.prank(tenant);
         ratings.rate(1, 0);
@@ -60,26 +60,24 @@ contract RatingsTest is Test {
     }
 
     function test_badStars() public {
-        address tenant = _lease(1, start + 1 hours, 0);
+        address tenant = _lease(1, 1 hours);
         vm.expectRevert(abi.encodeWithSelector(IRatings.Ratings_BadStars.selector, 6));
         vm.prank(tenant);
         ratings.rate(1, 6);
     }
 
     function test_onlyTheTenant() public {
-        _lease(1, start + 1 hours, 0);
+        _lease(1, 1 hours);
         vm.expectRevert(abi.encodeWithSelector(IRatings.Ratings_NotTenant.selector, 1, address(this)));
         ratings.rate(1, 5);
-        vm.mockCall(
-            books, abi.encodeCall(ILeaseBook.leaseWords, (9)), abi.encode(uint256(0), uint256(0), bytes32(0))
-        );
+        vm.mockCall(books, abi.encodeCall(ILeaseBook.leaseWords, (9)), abi.encode(uint256(0), uint256(0), bytes32(0)));
         vm.expectRevert(abi.encodeWithSelector(IRatings.Ratings_NotTenant.selector, 9, address(0)));
         vm.prank(address(0));
         ratings.rate(9, 5);
     }
 
     function test_onceALease() public {
-        address tenant = _lease(1, start + 1 hours, 0);
+        address tenant = _lease(1, 1 hours);
         vm.startPrank(tenant);
         ratings.rate(1, 4);
         vm.expectRevert(abi.encodeWithSelector(IRatings.Ratings_AlreadyRated.selector, 1));
@@ -87,7 +85,7 @@ contract RatingsTest is Test {
         vm.stopPrank();
         // Not even by its next owner, nor when the ten have moved on.
         for (uint256 i = 2; i < 13; ++i) {
-            vm.prank(_lease(i, start + 1 hours, 0));
+            vm.prank(_lease(i, 1 hours));
             ratings.rate(i, 1);
         }
         vm.expectRevert(abi.encodeWithSelector(IRatings.Ratings_AlreadyRated.selector, 1));
@@ -96,32 +94,14 @@ contract RatingsTest is Test {
     }
 
     function test_onlyWhatIsPaidCounts() public {
-        address tenant = _lease(1, start + 1 hours - 1, 0);
+        address tenant = _lease(1, 1 hours - 1);
         vm.expectRevert(abi.encodeWithSelector(IRatings.Ratings_TooShort.selector, 1, 1 hours - 1, 1 hours));
-        vm.prank(tenant);
-        ratings.rate(1, 5);
-
-        // Two hours passed, of which one and a minute were given back.
-        _words(1, start + 2 hours, 0, DURATION - 61 minutes);
-        vm.expectRevert(abi.encodeWithSelector(IRatings.Ratings_TooShort.selector, 1, 59 minutes, 1 hours));
-        vm.prank(tenant);
-        ratings.rate(1, 5);
-
-        // Given back, but not skipped yet: the hour before the last settlement was paid.
-        _words(1, start + 1 hours, 30 minutes, DURATION - 30 minutes);
-        vm.prank(tenant);
-        ratings.rate(1, 5);
-    }
-
-    function test_pendingLease() public {
-        address tenant = _lease(1, 0, 0);
-        vm.expectRevert(abi.encodeWithSelector(IRatings.Ratings_TooShort.selector, 1, 0, 1 hours));
         vm.prank(tenant);
         ratings.rate(1, 5);
     }
 
     function test_closedLease() public {
-        address tenant = _lease(1, start + 90 minutes, 0);
+        address tenant = _lease(1, 90 minutes);
         (uint256 w0, uint256 w1,) = ILeaseBook(books).leaseWords(1);
         w1 = w1.closed(start + 90 minutes, CloseReason.TenantClosed);
         vm.mockCall(books, abi.encodeCall(ILeaseBook.leaseWords, (1)), abi.encode(w0, w1, bytes32(0)));
@@ -130,7 +110,7 @@ contract RatingsTest is Test {
     }
 
     function test_tooSmall() public {
-        address tenant = _lease(1, start + 1 hours, 0);
+        address tenant = _lease(1, 1 hours);
         (uint256 w0, uint256 w1,) = ILeaseBook(books).leaseWords(1);
         w1 = w1.withRate(RATE * 95 / 100);
         vm.mockCall(books, abi.encodeCall(ILeaseBook.leaseWords, (1)), abi.encode(w0, w1, bytes32(0)));
@@ -140,16 +120,16 @@ contract RatingsTest is Test {
     }
 
     function test_oneTenantStandsOnceAmongTheTen() public {
-        address tenant = _lease(1, start + 1 hours, 0);
+        address tenant = _lease(1, 1 hours);
         vm.prank(tenant);
         ratings.rate(1, 5);
         for (uint256 i = 2; i <= 11; ++i) {
-            _lease(100 + i, start + 1 hours, 0);
+            _lease(100 + i, 1 hours);
             vm.mockCall(books, abi.encodeCall(IEscrow.ownerOf, (100 + i)), abi.encode(tenant));
             vm.expectRevert(abi.encodeWithSelector(IRatings.Ratings_RecentRating.selector, PROVIDER, tenant));
             vm.prank(tenant);
             ratings.rate(100 + i, 5);
-            vm.prank(_lease(i, start + 1 hours, 0));
+            vm.prank(_lease(i, 1 hours));
             ratings.rate(i, 5);
         }
         vm.prank(tenant);
@@ -159,7 +139,7 @@ contract RatingsTest is Test {
     /// The two slots hold the same as a list of all ratings would say of its last ten.
     function testFuzz_averageOfTheLastTen(uint8[25] memory stars) public {
         for (uint256 i; i < stars.length; ++i) {
-            address tenant = _lease(i + 1, start + 1 hours, 0);
+            address tenant = _lease(i + 1, 1 hours);
             uint256 given = stars[i] % 6;
             history.push(given);
             uint256 count = history.length < 10 ? history.length : 10;
@@ -176,17 +156,13 @@ contract RatingsTest is Test {
         }
     }
 
-    /// @dev A lease of its own wallet and tenant, settled to `settledTo` (0: pending).
-    function _lease(uint256 lease, uint256 settledTo, uint256 unbilled) private returns (address tenant) {
-        _words(lease, settledTo, unbilled, DURATION);
+    /// @dev An active lease of its own wallet and tenant that paid for `secs`.
+    function _lease(uint256 lease, uint256 secs) private returns (address tenant) {
+        uint256 w0 = LeaseWord.pack0(lease, 1, PROVIDER, 0, 2000, 200, 0, DURATION, 1, 0, 6);
+        uint256 w1 = LeaseWord.pending(RATE, start + 60).active().withEnd(start + DURATION).withSettled(start + secs, 0);
+        vm.mockCall(books, abi.encodeCall(ILeaseBook.leaseWords, (lease)), abi.encode(w0, w1, bytes32(0)));
+        vm.mockCall(books, abi.encodeCall(ILeaseBook.paidSeconds, (lease)), abi.encode(secs));
         tenant = makeAddr(vm.toString(lease));
         vm.mockCall(books, abi.encodeCall(IEscrow.ownerOf, (lease)), abi.encode(tenant));
-    }
-
-    function _words(uint256 lease, uint256 settledTo, uint256 unbilled, uint256 duration) private {
-        uint256 w0 = LeaseWord.pack0(lease, 1, PROVIDER, 0, 2000, 200, 0, duration, 1, 0, 6);
-        uint256 w1 = LeaseWord.pending(RATE, start + 60);
-        if (settledTo != 0) w1 = w1.active().withEnd(start + DURATION).withSettled(settledTo, unbilled);
-        vm.mockCall(books, abi.encodeCall(ILeaseBook.leaseWords, (lease)), abi.encode(w0, w1, bytes32(0)));
     }
 }

@@ -71,9 +71,7 @@ contract StakeTest is StakeBase {
         assertEq(readyAt, until);
 
         vm.warp(until - 1);
-        vm.expectRevert(
-            abi.encodeWithSelector(IStakingManager.StakingManager_StillUnbonding.selector, request, until)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IStakingManager.StakingManager_StillUnbonding.selector, request, until));
         vm.prank(owner);
         staking.withdraw(request);
 
@@ -184,9 +182,7 @@ contract StakeTest is StakeBase {
     }
 
     function test_addReward_needsSomebodyToEarnIt() public {
-        vm.expectRevert(
-            abi.encodeWithSelector(IStakingManager.StakingManager_InsufficientShares.selector, 0, 1)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IStakingManager.StakingManager_InsufficientShares.selector, 0, 1));
         vm.prank(bob);
         staking.addReward(provider, 1e18);
     }
@@ -211,9 +207,7 @@ contract StakeTest is StakeBase {
 
     function test_unbondingMustOutlastAnEra() public {
         address[4] memory none;
-        vm.expectRevert(
-            abi.encodeWithSelector(IStakingManager.StakingManager_BadUnbondingTime.selector, ERA, ERA)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IStakingManager.StakingManager_BadUnbondingTime.selector, ERA, ERA));
         new StakingManager(address(manager), spon, registry, clock, ERA, none);
     }
 

@@ -63,9 +63,7 @@ contract SPONTest is Test {
         spon.permit(holder, address(this), 3e18, deadline, v, r, s);
 
         (v, r, s) = vm.sign(key, _permitDigest(address(this), 3e18, 1, block.timestamp - 1));
-        vm.expectRevert(
-            abi.encodeWithSelector(ERC20Permit.ERC2612ExpiredSignature.selector, block.timestamp - 1)
-        );
+        vm.expectRevert(abi.encodeWithSelector(ERC20Permit.ERC2612ExpiredSignature.selector, block.timestamp - 1));
         spon.permit(holder, address(this), 3e18, block.timestamp - 1, v, r, s);
     }
 
