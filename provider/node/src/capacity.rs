@@ -1,0 +1,266 @@
+//! The one ledger of capacity: what the machine has, less the owner's reserve, less what open bids reserve, less what is
+//! leased; never below zero (market promises 9 and 11). It is derived from the book each time, so nothing can leak.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use iono_primitives::{GpuModel, Resources, StorageClass};
+use serde::Serialize;
+
+use crate::bidding::reason::Reason;
+use crate::config::{Cap, Share};
+use crate::market::order::LeaseSpec;
+use crate::pricing::Allocation;
+
+/// A GPU of this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Gpu {
+    /// The device's id, as the engine takes it.
+    pub id: String,
+    /// Its model.
+    pub model: GpuModel,
+}
+
+/// What is offered to the market.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Offer {
+    /// Millicores.
+    pub cpu: u64,
+    /// MiB.
+    pub memory: u64,
+    /// MiB.
+    pub storage: u64,
+    /// Class of the disk that leases live on.
+    pub storage_class: StorageClass,
+    /// GPUs.
+    pub gpus: Vec<Gpu>,
+}
+
+/// Something that holds capacity.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'a> {
+    /// What was ordered.
+    pub spec: &'a LeaseSpec,
+    /// The GPUs that it was given, by id; empty until it runs.
+    pub devices: &'a [String],
+}
+
+/// What is not claimed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Free {
+    /// Millicores.
+    pub cpu: u64,
+    /// MiB.
+    pub memory: u64,
+    /// MiB.
+    pub storage: u64,
+    /// GPUs that nobody was given.
+    pub gpus: Vec<Gpu>,
+}
+
+impl Offer {
+    /// What a machine offers: all that it has, less the reserve, at most the cap.
+    #[must_use]
+    pub fn of(machine: Offer, reserve: &Share, cap: &Cap) -> Self {
+        let left = |has: u64, kept: u32, most: Option<u32>| {
+            let left = has.saturating_sub(kept.into());
+            most.map_or(left, |most| left.min(most.into()))
+        };
+        let gpus = left(machine.gpus.len() as u64, reserve.gpus.into(), cap.gpus.map(u32::from));
+        Self {
+            cpu: left(machine.cpu, reserve.cpu.0, cap.cpu.map(|cap| cap.0)),
+            memory: left(machine.memory, reserve.memory.0, cap.memory.map(|cap| cap.0)),
+            storage: left(machine.storage, reserve.storage.0, cap.storage.map(|cap| cap.0)),
+            storage_class: machine.storage_class,
+            // The owner keeps the first ones.
+            gpus: machine.gpus.into_iter().rev().take(gpus as usize).rev().collect(),
+        }
+    }
+
+    /// The registry's word: what is counted on chain. A mixed set of GPUs is registered without a model.
+    #[must_use]
+    pub fn resources(&self) -> Resources {
+        let capped = |amount: u64| u32::try_from(amount).unwrap_or(u32::MAX);
+        let models: BTreeSet<GpuModel> = self.gpus.iter().map(|gpu| gpu.model).collect();
+        Resources {
+            cpu: capped(self.cpu),
+            memory: capped(self.memory),
+            storage: capped(self.storage),
+            gpus: u8::try_from(self.gpus.len()).unwrap_or(u8::MAX),
+            storage_class: self.storage_class,
+            gpu_model: if models.len() == 1 { models.into_iter().next().unwrap_or_default() } else { GpuModel::ANY },
+            ..Resources::default()
+        }
+    }
+
+    /// What is left of the offer with these claims on it.
+    #[must_use]
+    pub fn free<'a>(&self, claims: impl IntoIterator<Item = Claim<'a>>) -> Free {
+        let mut free =
+            Free { cpu: self.cpu, memory: self.memory, storage: self.storage, gpus: self.gpus.clone() };
+        let mut unplaced = Vec::new();
+        for claim in claims {
+            let needs = &claim.spec.resources;
+            free.cpu = free.cpu.saturating_sub(needs.cpu.into());
+            free.memory = free.memory.saturating_sub(needs.memory.into());
+            free.storage = free.storage.saturating_sub(needs.storage.into());
+            free.gpus.retain(|gpu| !claim.devices.contains(&gpu.id));
+            if claim.devices.is_empty() && needs.gpus > 0 {
+                unplaced.push(*needs);
+            }
+        }
+        for needs in unplaced {
+            if let Some(taken) = pick(&free.gpus, needs.gpus, needs.gpu_model) {
+                free.gpus.retain(|gpu| !taken.contains(gpu));
+            }
+        }
+        free
+    }
+}
+
+impl Free {
+    /// Whether `spec` fits, and what it would get.
+    ///
+    /// # Errors
+    /// The first dimension that is short, with how much is missing.
+    pub fn place(&self, spec: &LeaseSpec, class: StorageClass) -> Result<Allocation, Reason> {
+        let needs = &spec.resources;
+        let wanted = [
+            ("cpu", u64::from(needs.cpu), self.cpu, "millicores"),
+            ("memory", needs.memory.into(), self.memory, "MiB"),
+            ("storage", needs.storage.into(), self.storage, "MiB"),
+        ];
+        for (dimension, needs, free, unit) in wanted {
+            if needs > free {
+                return Err(Reason::new(dimension, format!("{} {unit} short: {needs} asked, {free} free", needs - free)));
+            }
+        }
+        if needs.storage_class > class {
+            let message = format!("{:?} asked, the disk here is {class:?}", needs.storage_class);
+            return Err(Reason::new("storage_class", message));
+        }
+        let mut gpus = BTreeMap::new();
+        if needs.gpus > 0 {
+            let taken = self.gpus(needs)?;
+            for gpu in taken {
+                *gpus.entry(gpu.model).or_default() += 1;
+            }
+        }
+        Ok(Allocation {
+            cpu: needs.cpu.into(),
+            memory: needs.memory.into(),
+            storage: [(class, u64::from(needs.storage))].into(),
+            gpus,
+            endpoints: needs.endpoints.into(),
+        })
+    }
+
+    /// The devices that a lease would get.
+    ///
+    /// # Errors
+    /// How many are missing, of which model.
+    pub fn gpus(&self, needs: &Resources) -> Result<Vec<Gpu>, Reason> {
+        pick(&self.gpus, needs.gpus, needs.gpu_model).ok_or_else(|| {
+            let fitting = self.gpus.iter().filter(|gpu| fits(gpu, needs.gpu_model)).count();
+            let model = if needs.gpu_model == GpuModel::ANY { "GPUs of one model" } else { needs.gpu_model.as_str() };
+            Reason::new("gpu", format!("{} {model} asked, {fitting} free", needs.gpus))
+        })
+    }
+}
+
+fn fits(gpu: &Gpu, model: GpuModel) -> bool {
+    model == GpuModel::ANY || gpu.model == model
+}
+
+/// `count` GPUs of the asked model, or all of one model where it is open.
+fn pick(free: &[Gpu], count: u8, model: GpuModel) -> Option<Vec<Gpu>> {
+    let models: BTreeSet<GpuModel> = free.iter().filter(|gpu| fits(gpu, model)).map(|gpu| gpu.model).collect();
+    models.into_iter().find_map(|model| {
+        let of_model: Vec<Gpu> = free.iter().filter(|gpu| gpu.model == model).take(count.into()).cloned().collect();
+        (of_model.len() == usize::from(count)).then_some(of_model)
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use alloy::primitives::B256;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::values::{Cores, Mebibytes};
+
+    fn gpu(id: &str, model: &str) -> Gpu {
+        Gpu { id: id.to_owned(), model: model.parse().unwrap() }
+    }
+
+    fn machine() -> Offer {
+        Offer {
+            cpu: 8_000,
+            memory: 16_384,
+            storage: 100_000,
+            storage_class: StorageClass::Ssd,
+            gpus: vec![gpu("g0", "h100"), gpu("g1", "h100"), gpu("g2", "rtx4090")],
+        }
+    }
+
+    fn spec(cpu: u32, memory: u32, gpus: u8, model: &str) -> LeaseSpec {
+        let gpu_model = if model.is_empty() { GpuModel::ANY } else { model.parse().unwrap() };
+        let resources = Resources { cpu, memory, storage: 1_000, gpus, gpu_model, ..Resources::default() };
+        LeaseSpec { resources, groups: Vec::new(), manifest_hash: B256::ZERO, providers: Vec::new() }
+    }
+
+    #[test]
+    fn the_owner_keeps_the_reserve() {
+        let reserve = Share { cpu: Cores(1_000), memory: Mebibytes(20_000), storage: Mebibytes(0), gpus: 1 };
+        let cap = Cap { storage: Some(Mebibytes(50_000)), ..Cap::default() };
+        let offer = Offer::of(machine(), &reserve, &cap);
+        assert_eq!((offer.cpu, offer.memory, offer.storage, offer.gpus.len()), (7_000, 0, 50_000, 2));
+        assert_eq!(offer.gpus[0].id, "g1");
+    }
+
+    #[test]
+    fn what_is_short_is_named() {
+        let held = spec(7_000, 10_000, 0, "");
+        let free = machine().free([Claim { spec: &held, devices: &[] }]);
+        let why = |spec: LeaseSpec| free.place(&spec, StorageClass::Ssd).unwrap_err().to_string();
+        assert_eq!(why(spec(1_500, 1, 0, "")), "cpu: 500 millicores short: 1500 asked, 1000 free");
+        assert_eq!(why(spec(1, 7_000, 0, "")), "memory: 616 MiB short: 7000 asked, 6384 free");
+        assert_eq!(why(spec(1, 1, 3, "h100")), "gpu: 3 h100 asked, 2 free");
+        assert_eq!(why(spec(1, 1, 3, "")), "gpu: 3 GPUs of one model asked, 3 free");
+        let mut nvme = spec(1, 1, 0, "");
+        nvme.resources.storage_class = StorageClass::Nvme;
+        assert!(why(nvme).starts_with("storage_class: Nvme asked"));
+    }
+
+    #[test]
+    fn the_price_goes_by_the_gpu_that_is_handed_out() {
+        let free = machine().free([]);
+        let open = free.place(&spec(1, 1, 1, ""), StorageClass::Ssd).unwrap();
+        assert_eq!(open.gpus.into_iter().map(|(model, _)| model.as_str().to_owned()).collect::<Vec<_>>(), ["h100"]);
+        let (first, second) = (spec(1, 1, 2, "h100"), spec(1, 1, 1, ""));
+        let free = machine().free([Claim { spec: &first, devices: &[] }]);
+        assert_eq!(free.place(&second, StorageClass::Ssd).unwrap().gpus.keys().next().unwrap().as_str(), "rtx4090");
+        let devices = ["g0".to_owned()];
+        let free = machine().free([Claim { spec: &second, devices: &devices }]);
+        assert_eq!(free.gpus.iter().map(|gpu| gpu.id.as_str()).collect::<Vec<_>>(), ["g1", "g2"]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_placed_never_exceeds_the_machine(orders in proptest::collection::vec((0u32..5_000, 0u32..9_000, 0u8..3), 0..12)) {
+            let machine = machine();
+            let mut taken: Vec<LeaseSpec> = Vec::new();
+            for (cpu, memory, gpus) in orders {
+                let free = machine.free(taken.iter().map(|spec| Claim { spec, devices: &[] }));
+                let spec = spec(cpu, memory, gpus, "");
+                if free.place(&spec, StorageClass::Ssd).is_ok() {
+                    taken.push(spec);
+                }
+            }
+            let sum = |of: fn(&Resources) -> u64| taken.iter().map(|spec| of(&spec.resources)).sum::<u64>();
+            prop_assert!(sum(|r| r.cpu.into()) <= machine.cpu);
+            prop_assert!(sum(|r| r.memory.into()) <= machine.memory);
+            prop_assert!(sum(|r| r.gpus.into()) <= 3);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The command line of `provider`: stdout is the result, stderr the prose, `--json` makes the result machine-readable.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::config::values::Dollars;
+
+/// Rents a machine's spare capacity out on Ionosphere: bids, runs containers, is paid by the second.
+#[derive(Debug, Parser)]
+#[command(name = "provider", version, after_help = FIRST_HOUR)]
+pub struct Cli {
+    /// Settings that hold for every command.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const FIRST_HOUR: &str = "First hour:
+  provider init                                  write /etc/ionosphere/provider.toml, then edit it
+  provider register --owner-key owner.json       propose this machine to the registry
+  provider stake 5000 --owner-key owner.json     stake SPON, so that it may bid
+  provider check                                 what is still missing
+  provider run                                   bid and serve";
+
+/// Settings that hold for every command.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Configuration file.
+    #[arg(long, short, global = true, env = "IONO_PROVIDER_CONFIG", default_value = "/etc/ionosphere/provider.toml")]
+    pub config: PathBuf,
+    /// Overrides one setting; may be repeated.
+    #[arg(long = "set", global = true, value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Prints the result as JSON on stdout.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Writes a commented configuration file.
+    #[command(after_help = "Example:\n  provider init --config ./provider.toml")]
+    Init {
+        /// Replaces a file that is there.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Says what is missing before this machine can earn; exits 1 when something is.
+    #[command(after_help = "Example:\n  provider check --json | jq '.[] | select(.ok | not)'")]
+    Check,
+    /// Shows the hardware that was found and what of it is offered.
+    #[command(after_help = "Example:\n  provider hardware --json")]
+    Hardware,
+    /// Proposes this provider to the registry, with the capacity that it has beyond the reserve.
+    #[command(after_help = "Example:\n  provider register --owner-key owner.json --owner-passphrase-file owner.pass")]
+    Register(Owner),
+    /// Brings the registry's record up to the configuration: capacity, endpoint, region, tokens, hot key.
+    #[command(after_help = "Example:\n  provider set-record --owner-key owner.json")]
+    SetRecord(Owner),
+    /// Stakes SPON on this provider.
+    #[command(after_help = "Example:\n  provider stake 5000 --owner-key owner.json")]
+    Stake {
+        /// Whole SPON.
+        amount: Dollars,
+        /// Whose stake it is.
+        #[command(flatten)]
+        owner: Owner,
+    },
+    /// Bids, runs workloads, serves the lease API, settles; until SIGTERM, which leaves the workloads running.
+    #[command(after_help = "Example:\n  provider run --set bidding.enabled=false\n\nSIGHUP reads prices and shares again.")]
+    Run,
+    /// Stops new leases or allows them again; present ones stay.
+    #[command(after_help = "Example:\n  provider drain on")]
+    Drain {
+        /// Whether to drain.
+        state: OnOff,
+    },
+    /// What was earned, by token.
+    #[command(after_help = "Example:\n  provider earnings --json")]
+    Earnings,
+    /// Why orders were bid on or not, and why bids lost.
+    #[command(after_help = "Example:\n  provider bids --limit 20\n  provider bids --order 42 --json")]
+    Bids {
+        /// Only this order.
+        #[arg(long)]
+        order: Option<u64>,
+        /// Most lines, the newest first.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// The leases of this provider.
+    #[command(after_help = "Example:\n  provider leases --all --json")]
+    Leases {
+        /// Closed ones too.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Settles all leases and sends the ledgers to the payout address.
+    #[command(after_help = "Example:\n  provider cash-out\n  provider cash-out --token 1")]
+    CashOut {
+        /// Only this token.
+        #[arg(long)]
+        token: Option<u16>,
+    },
+    /// Makes a new TLS key and announces its pin; the old one stays good until the next rotation.
+    #[command(after_help = "Example:\n  provider rotate-pin && systemctl restart provider")]
+    RotatePin,
+    /// The running daemon's health in one view.
+    #[command(after_help = "Example:\n  provider status --json")]
+    Status,
+    /// Prints a completion script.
+    #[command(after_help = "Example:\n  provider completions bash > /etc/bash_completion.d/provider")]
+    Completions {
+        /// For which shell.
+        shell: Shell,
+    },
+}
+
+/// The owner's key: it holds the stake and the provider's account, and is needed for a few commands alone.
+#[derive(Debug, Args)]
+pub struct Owner {
+    /// Keystore of the owner key.
+    #[arg(long, env = "IONO_OWNER_KEY")]
+    pub owner_key: PathBuf,
+    /// File with its passphrase; asked for on the terminal when left out.
+    #[arg(long, env = "IONO_OWNER_PASSPHRASE_FILE")]
+    pub owner_passphrase_file: Option<PathBuf>,
+}
+
+/// A switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnOff {
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent_and_every_command_has_an_example() {
+        let command = Cli::command();
+        command.clone().debug_assert();
+        for sub in command.get_subcommands() {
+            let help = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains(&format!("provider {}", sub.get_name())), "{}", sub.get_name());
+        }
+    }
+}

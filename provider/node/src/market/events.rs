@@ -1,0 +1,140 @@
+//! The chain's logs as this provider reads them. A lease's events only say that something changed: its state is read
+//! from the chain afterwards, so the order of events and re-orgs cannot lead astray.
+
+use alloy::primitives::{B256, Log};
+use alloy::sol_types::SolEventInterface as _;
+use iono_bindings::IEscrow::IEscrowEvents;
+use iono_bindings::ILeaseAccess::ILeaseAccessEvents;
+use iono_bindings::ILeaseBook::ILeaseBookEvents;
+use iono_bindings::IOrderBook::IOrderBookEvents;
+use iono_bindings::IPaymentTokens::IPaymentTokensEvents;
+use iono_bindings::IProviderRegistry::IProviderRegistryEvents;
+use iono_bindings::{AddressBook, BidWord};
+use iono_primitives::{LeaseId, OrderId, ProviderId};
+
+use super::order::Order;
+
+/// Something that concerns a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A new order.
+    Order(Box<Order>),
+    /// A bid was stored; the one that it replaced, if any, is gone.
+    Bid {
+        /// The order.
+        order: OrderId,
+        /// Its bidder.
+        provider: ProviderId,
+        /// Whose bid it replaced.
+        replaced: ProviderId,
+    },
+    /// An order was decided.
+    Matched {
+        /// The order.
+        order: OrderId,
+        /// The winner.
+        provider: ProviderId,
+        /// Its bid.
+        bid: BidWord,
+        /// What the random part was drawn from.
+        seed: B256,
+    },
+    /// An order was cancelled or became void.
+    Over(OrderId),
+    /// A lease began.
+    Leased {
+        /// The lease.
+        lease: LeaseId,
+        /// Who serves it.
+        provider: ProviderId,
+    },
+    /// A lease changed.
+    Lease(LeaseId),
+    /// A provider's record or profile changed.
+    Provider(ProviderId),
+    /// Tokens, prices or market terms changed.
+    Tokens,
+    /// Owners, delegates or revocations changed.
+    Access,
+}
+
+/// Reads a log of one of the book's contracts; `None` for what no provider needs, malformed orders included.
+#[must_use]
+pub fn read(log: &Log, book: &AddressBook) -> Option<Event> {
+    let address = log.address;
+    if address == book.order_book {
+        order_event(IOrderBookEvents::decode_log(log).ok()?.data)
+    } else if address == book.lease_book {
+        lease_event(ILeaseBookEvents::decode_log(log).ok()?.data)
+    } else if address == book.provider_registry {
+        registry_event(IProviderRegistryEvents::decode_log(log).ok()?.data)
+    } else if address == book.payment_tokens {
+        IPaymentTokensEvents::decode_log(log).ok().map(|_| Event::Tokens)
+    } else if address == book.lease_access {
+        ILeaseAccessEvents::decode_log(log).ok().map(|_| Event::Access)
+    } else if address == book.escrow {
+        match IEscrowEvents::decode_log(log).ok()?.data {
+            IEscrowEvents::WalletTransferred(_) => Some(Event::Access),
+            _ => None,
+        }
+    } else {
+        None
+    }
+}
+
+fn order_event(event: IOrderBookEvents) -> Option<Event> {
+    Some(match event {
+        IOrderBookEvents::OrderCreated(event) => match Order::read(&event) {
+            Ok(order) => Event::Order(Box::new(order)),
+            Err(error) => {
+                tracing::debug!(order = %event.order, %error, "an order cannot be read");
+                return None;
+            }
+        },
+        IOrderBookEvents::BidPlaced(event) => Event::Bid {
+            order: OrderId(event.order.try_into().ok()?),
+            provider: ProviderId(event.provider.try_into().ok()?),
+            replaced: ProviderId(event.replaced.try_into().ok()?),
+        },
+        IOrderBookEvents::OrderMatched(event) => Event::Matched {
+            order: OrderId(event.order.try_into().ok()?),
+            provider: ProviderId(event.provider.try_into().ok()?),
+            bid: BidWord::read([event.bid]),
+            seed: event.seed,
+        },
+        IOrderBookEvents::OrderCancelled(event) => Event::Over(OrderId(event.order.try_into().ok()?)),
+        IOrderBookEvents::OrderVoided(event) => Event::Over(OrderId(event.order.try_into().ok()?)),
+    })
+}
+
+fn lease_event(event: ILeaseBookEvents) -> Option<Event> {
+    let lease = match event {
+        ILeaseBookEvents::LeaseCreated(event) => {
+            let provider = ProviderId(event.provider.try_into().ok()?);
+            return Some(Event::Leased { lease: LeaseId(event.lease.try_into().ok()?), provider });
+        }
+        ILeaseBookEvents::LeaseConfirmed(event) => event.lease,
+        ILeaseBookEvents::LeaseSettled(event) => event.lease,
+        ILeaseBookEvents::LeasePaused(event) => event.lease,
+        ILeaseBookEvents::LeaseResumed(event) => event.lease,
+        ILeaseBookEvents::LeaseRefunded(event) => event.lease,
+        ILeaseBookEvents::LeaseExtended(event) => event.lease,
+        ILeaseBookEvents::LeaseUpdated(event) => event.lease,
+        ILeaseBookEvents::ManifestChanged(event) => event.lease,
+        ILeaseBookEvents::LeaseClosed(event) => event.lease,
+    };
+    Some(Event::Lease(LeaseId(lease.try_into().ok()?)))
+}
+
+fn registry_event(event: IProviderRegistryEvents) -> Option<Event> {
+    let provider = match event {
+        IProviderRegistryEvents::ProviderRegistered(event) => event.provider,
+        IProviderRegistryEvents::RecordChanged(event) => event.provider,
+        IProviderRegistryEvents::PinRotated(event) => event.provider,
+        IProviderRegistryEvents::DrainingSet(event) => event.provider,
+        IProviderRegistryEvents::ProfileChanged(event) => event.provider,
+        IProviderRegistryEvents::ProviderBarred(event) => event.provider,
+        _ => return None,
+    };
+    Some(Event::Provider(ProviderId(provider.try_into().ok()?)))
+}

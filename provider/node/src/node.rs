@@ -1,0 +1,264 @@
+//! What all parts of the running daemon share: settings, the book, the chain, the engine, the router.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use alloy::primitives::Bytes;
+use alloy::signers::local::PrivateKeySigner;
+use alloy::sol_types::SolCall;
+use iono_bindings::{ProfileWord, TokenWord};
+use iono_chain::{Mined, SendError, Sender};
+use iono_primitives::{ProviderId, TokenId};
+use iono_router::{PortLeases, Router};
+use iono_runtime::Runtime;
+use iono_store::{SharedStore, StoreError};
+use tokio::sync::{Notify, watch};
+
+use crate::capacity::{Claim, Free, Offer};
+use crate::config::Config;
+use crate::lease::manifests::Manifests;
+use crate::market::book::Book;
+use crate::market::order::LeaseSpec;
+use crate::market::reader::{Head, Reader};
+
+/// A chain that was silent for so long is not bid on: a bid that cannot be confirmed in time costs a penalty.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// The parts of one running provider.
+pub struct Node {
+    /// This provider.
+    pub me: ProviderId,
+    /// The key that bids, confirms and signs quotes.
+    pub hot_key: PrivateKeySigner,
+    /// What the machine has; see [`Node::offer`].
+    pub machine: Offer,
+    /// Reads the contracts.
+    pub reader: Reader,
+    /// Sends transactions.
+    pub sender: Sender,
+    /// Keeps the book.
+    pub store: SharedStore,
+    /// The container engine.
+    pub runtime: Arc<dyn Runtime>,
+    /// Manifests, kept by the engine.
+    pub manifests: Manifests,
+    /// Hosts and ports.
+    pub router: Router,
+    /// Which port belongs to whom.
+    pub ports: PortLeases,
+    /// Orders have to be looked at.
+    pub orders_changed: Notify,
+    /// Leases have to be looked at.
+    pub leases_changed: Notify,
+    /// Counts changes of owners, delegates and leases.
+    pub access_changed: watch::Sender<u64>,
+    /// When this provider's records begin, unix seconds.
+    pub records_since: u64,
+    book: Mutex<Book>,
+    /// Held while the book is written, so that an older state never overwrites a newer one.
+    saving: tokio::sync::Mutex<()>,
+    config: RwLock<Arc<Config>>,
+    view: RwLock<View>,
+}
+
+/// What a node is made of.
+pub struct Parts {
+    /// See [`Node::me`].
+    pub me: ProviderId,
+    /// See [`Node::hot_key`].
+    pub hot_key: PrivateKeySigner,
+    /// See [`Node::machine`].
+    pub machine: Offer,
+    /// See [`Node::reader`].
+    pub reader: Reader,
+    /// See [`Node::sender`].
+    pub sender: Sender,
+    /// See [`Node::store`].
+    pub store: SharedStore,
+    /// See [`Node::runtime`].
+    pub runtime: Arc<dyn Runtime>,
+    /// See [`Node::manifests`].
+    pub manifests: Manifests,
+    /// See [`Node::router`].
+    pub router: Router,
+    /// See [`Node::ports`].
+    pub ports: PortLeases,
+    /// See [`Node::records_since`].
+    pub records_since: u64,
+    /// Orders and leases as they were stored.
+    pub book: Book,
+    /// The settings.
+    pub config: Config,
+}
+
+/// What is known of the chain beside the book.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// The newest block.
+    pub head: Head,
+    /// When the chain was last heard of.
+    pub heard: Option<Instant>,
+    /// Everything up to the head was read.
+    pub caught_up: bool,
+    /// This provider as the registry has it.
+    pub profile: ProfileWord,
+    /// Payment tokens by id.
+    pub tokens: Vec<TokenWord>,
+    /// Why the engine cannot take new leases, if so.
+    pub engine: Option<String>,
+    /// Why the disk cannot take new leases, if so.
+    pub disk: Option<String>,
+    /// Why the hot key cannot send, if so.
+    pub gas: Option<String>,
+}
+
+impl Node {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            me: parts.me,
+            hot_key: parts.hot_key,
+            machine: parts.machine,
+            reader: parts.reader,
+            sender: parts.sender,
+            store: parts.store,
+            runtime: parts.runtime,
+            manifests: parts.manifests,
+            router: parts.router,
+            ports: parts.ports,
+            orders_changed: Notify::new(),
+            leases_changed: Notify::new(),
+            access_changed: watch::Sender::new(0),
+            records_since: parts.records_since,
+            book: Mutex::new(parts.book),
+            saving: tokio::sync::Mutex::new(()),
+            config: RwLock::new(Arc::new(parts.config)),
+            view: RwLock::new(View {
+                engine: Some("the container engine was not asked yet".to_owned()),
+                gas: Some("the hot key's balance was not read yet".to_owned()),
+                ..View::default()
+            }),
+        }
+    }
+
+    /// The settings now.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the settings.
+    pub fn configure(&self, config: Config) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        self.orders_changed.notify_one();
+    }
+
+    /// Orders and leases; never held over an await.
+    pub fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of the chain beside the book.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.view.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes what is known of the chain beside the book.
+    pub fn change_view(&self, change: impl FnOnce(&mut View)) {
+        change(&mut self.view.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Writes what changed in the book; `commit` gets the changes and writes them with whatever else belongs to them.
+    ///
+    /// # Errors
+    /// The store's; the changes are kept for the next time.
+    pub async fn save_with<E: From<StoreError>>(
+        &self,
+        commit: impl AsyncFnOnce(&[iono_store::Change]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let _saving = self.saving.lock().await;
+        let changes = self.book().take_changes()?;
+        let written = commit(&changes).await;
+        if written.is_err() {
+            self.book().keep_dirty(&changes);
+        }
+        written
+    }
+
+    /// Writes what changed in the book.
+    ///
+    /// # Errors
+    /// The store's; the changes are kept for the next time.
+    pub async fn save(&self) -> Result<(), StoreError> {
+        self.save_with(async |changes| {
+            if changes.is_empty() { Ok(()) } else { self.store.change(changes).await }
+        })
+        .await
+    }
+
+    /// Sends a call of a contract, once for `key`.
+    ///
+    /// # Errors
+    /// What the contract or the sender says.
+    pub async fn send(
+        &self,
+        key: &str,
+        to: alloy::primitives::Address,
+        call: impl SolCall,
+    ) -> Result<Mined, SendError> {
+        self.sender.submit(key, to, Bytes::from(call.abi_encode())).await
+    }
+
+    /// What is offered to the market with the settings of now.
+    #[must_use]
+    pub fn offer(&self) -> Offer {
+        let config = self.config();
+        Offer::of(self.machine.clone(), &config.reserve, &config.offer)
+    }
+
+    /// What of the offer is neither leased nor reserved, except by `except`.
+    #[must_use]
+    pub fn free(&self, book: &Book, except: Option<u64>) -> Free {
+        let offer = self.offer();
+        let claims = claims(book, self.me).filter(|(id, _)| Some(*id) != except).map(|(_, claim)| claim);
+        offer.free(claims)
+    }
+
+    /// A payment token, if it is known.
+    #[must_use]
+    pub fn token(&self, token: TokenId) -> Option<TokenWord> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner).tokens.get(usize::from(token.0)).copied()
+    }
+
+    /// Why no bid can be made at present: whatever would keep a won lease from being confirmed and served.
+    #[must_use]
+    pub fn obstacle(&self, host_now: u64) -> Option<String> {
+        let view = self.view();
+        if !view.caught_up || view.heard.is_none_or(|heard| heard.elapsed() > SILENCE) {
+            return Some("this provider does not see the chain's head at present".to_owned());
+        }
+        let skew = host_now.abs_diff(view.head.timestamp);
+        let most = self.config().bidding.max_clock_skew.0.as_secs();
+        if skew > most {
+            return Some(format!("clocks: this machine and the chain are {skew} s apart, {most} s at most are safe"));
+        }
+        view.engine.or(view.disk).or(view.gas)
+    }
+}
+
+/// Everything that holds capacity, by the number that order and lease share.
+pub fn claims(book: &Book, me: ProviderId) -> impl Iterator<Item = (u64, Claim<'_>)> {
+    let orders = book
+        .orders()
+        .values()
+        .filter(move |tracked| tracked.holds_capacity(me) && !book.leases().contains_key(&tracked.order.id.into()))
+        .map(|tracked| (tracked.order.id.0, Claim { spec: &tracked.order.spec, devices: &[] }));
+    let leases = book.leases().values().filter(|lease| lease.holds_capacity()).filter_map(move |lease| {
+        let ordered = || book.orders().get(&lease.id.into()).map(|tracked| &tracked.order.spec);
+        let spec: &LeaseSpec = lease.facts.as_ref().map(|facts| &facts.spec).or_else(ordered)?;
+        Some((lease.id.0, Claim { spec, devices: &lease.devices }))
+    });
+    orders.chain(leases)
+}

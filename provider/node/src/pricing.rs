@@ -1,0 +1,216 @@
+//! What a lease costs here: a table in dollars an hour, times what is really allocated, turned into the chain's rate by
+//! the token's governed price. Every rounding is up, so a bid is never below the table (SP-27).
+
+use std::collections::BTreeMap;
+
+use alloy::primitives::U256;
+use iono_primitives::{GpuModel, Rate, StorageClass, money::HOUR};
+use serde::{Deserialize, Serialize};
+
+use crate::config::values::Dollars;
+
+/// Dollars an hour by resource, before the market's fees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriceTable {
+    /// One CPU core.
+    pub cpu: Dollars,
+    /// One GiB of memory.
+    pub memory: Dollars,
+    /// One exposed port.
+    #[serde(default)]
+    pub endpoint: Dollars,
+    /// The least that any lease costs.
+    #[serde(default)]
+    pub minimum: Dollars,
+    /// One GiB of disk, by class (`hdd`, `ssd`, `nvme`).
+    #[serde(default)]
+    pub storage: BTreeMap<StorageClass, Dollars>,
+    /// One GPU, by model (`h100`, `rtx4090`, …). A model without a price is not offered.
+    #[serde(default)]
+    pub gpu: BTreeMap<GpuModel, Dollars>,
+}
+
+/// What a lease gets, as the packer placed it: the models and classes that are really handed out, not those asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Allocation {
+    /// Millicores.
+    pub cpu: u64,
+    /// MiB.
+    pub memory: u64,
+    /// MiB by class.
+    pub storage: BTreeMap<StorageClass, u64>,
+    /// Number by model.
+    pub gpus: BTreeMap<GpuModel, u64>,
+    /// Exposed ports.
+    pub endpoints: u64,
+}
+
+/// Why there is no price.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoPrice {
+    /// The table has no line for this model.
+    #[error("no price for GPU model {0}; add it to [prices.gpu]")]
+    Gpu(String),
+    /// The table has no line for this class.
+    #[error("no price for {0:?} storage; add it to [prices.storage]")]
+    Storage(StorageClass),
+    /// Governance has set no price for the token, or an absurd one.
+    #[error("payment token has no dollar price")]
+    Token,
+    /// Beyond the chain's 80 bits.
+    #[error("the price is beyond what the chain can hold")]
+    TooHigh,
+}
+
+impl PriceTable {
+    /// Dollars an hour for `allocation`, in units of 1e-18, rounded up and at least the minimum.
+    ///
+    /// # Errors
+    /// [`NoPrice`] names the line that the table lacks.
+    pub fn hourly(&self, allocation: &Allocation) -> Result<Dollars, NoPrice> {
+        // Sums of (price × amount ÷ step), each rounded up on its own.
+        let part = |price: Dollars, amount: u64, step: u64| {
+            (price.0 * U256::from(amount)).div_ceil(U256::from(step))
+        };
+        let mut total = part(self.cpu, allocation.cpu, 1_000)
+            + part(self.memory, allocation.memory, 1_024)
+            + part(self.endpoint, allocation.endpoints, 1);
+        for (class, amount) in &allocation.storage {
+            if *amount > 0 {
+                total += part(self.storage_price(*class)?, *amount, 1_024);
+            }
+        }
+        for (model, count) in &allocation.gpus {
+            if *count > 0 {
+                let price = self.gpu.get(model).ok_or_else(|| NoPrice::Gpu(model.as_str().to_owned()))?;
+                total += part(*price, *count, 1);
+            }
+        }
+        Ok(Dollars(total).max(self.minimum))
+    }
+
+    /// Price of one GiB of a class; where the class is not known the dearest line counts, since it may be that one.
+    fn storage_price(&self, class: StorageClass) -> Result<Dollars, NoPrice> {
+        match class {
+            StorageClass::Any => self.storage.values().max().copied(),
+            known => self.storage.get(&known).copied(),
+        }
+        .ok_or(NoPrice::Storage(class))
+    }
+
+    /// Rate in a token worth `token_price` (1e-8 dollars per whole token), rounded up.
+    ///
+    /// # Errors
+    /// As [`PriceTable::hourly`], or [`NoPrice::Token`], [`NoPrice::TooHigh`].
+    pub fn rate(&self, allocation: &Allocation, token_price: u128) -> Result<Rate, NoPrice> {
+        to_rate(self.hourly(allocation)?, token_price)
+    }
+}
+
+/// Dollars an hour as a rate of a token worth `token_price` (1e-8 dollars per whole token), rounded up.
+///
+/// # Errors
+/// [`NoPrice::Token`] for a price of zero, [`NoPrice::TooHigh`] beyond 80 bits.
+pub fn to_rate(hourly: Dollars, token_price: u128) -> Result<Rate, NoPrice> {
+    if token_price == 0 {
+        return Err(NoPrice::Token);
+    }
+    let scaled = hourly.0.checked_mul(U256::from(100_000_000_u64)).ok_or(NoPrice::TooHigh)?;
+    let rate = scaled.div_ceil(U256::from(token_price) * U256::from(HOUR));
+    match u128::try_from(rate) {
+        Ok(rate) if rate <= Rate::MAX.0 => Ok(Rate(rate)),
+        _ => Err(NoPrice::TooHigh),
+    }
+}
+
+/// A rate in dollars an hour, rounded down: for people.
+#[must_use]
+pub fn to_dollars(rate: Rate, token_price: u128) -> Dollars {
+    let product = U256::from(rate.0) * U256::from(HOUR) * U256::from(token_price);
+    Dollars(product / U256::from(100_000_000_u64))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn dollars(text: &str) -> Dollars {
+        Dollars::parse(text).unwrap()
+    }
+
+    fn table() -> PriceTable {
+        PriceTable {
+            cpu: dollars("0.01"),
+            memory: dollars("0.002"),
+            endpoint: dollars("0.0001"),
+            minimum: dollars("0.0005"),
+            storage: [(StorageClass::Hdd, dollars("0.0001")), (StorageClass::Nvme, dollars("0.0004"))].into(),
+            gpu: [("h100".parse().unwrap(), dollars("1.99"))].into(),
+        }
+    }
+
+    fn allocation() -> Allocation {
+        Allocation {
+            cpu: 1_500,
+            memory: 2_048,
+            storage: [(StorageClass::Nvme, 10_240)].into(),
+            gpus: [("h100".parse().unwrap(), 2)].into(),
+            endpoints: 3,
+        }
+    }
+
+    #[test]
+    fn the_sum_is_that_of_the_table() {
+        // 1.5 × 0.01 + 2 × 0.002 + 10 × 0.0004 + 2 × 1.99 + 3 × 0.0001
+        assert_eq!(table().hourly(&allocation()).unwrap(), dollars("4.0033"));
+        assert_eq!(table().hourly(&Allocation::default()).unwrap(), dollars("0.0005"));
+    }
+
+    #[test]
+    fn what_has_no_price_is_named() {
+        let mut other = allocation();
+        other.gpus = [("a100".parse().unwrap(), 1)].into();
+        assert_eq!(table().hourly(&other).unwrap_err().to_string(), "no price for GPU model a100; add it to [prices.gpu]");
+        other.gpus.clear();
+        other.storage = [(StorageClass::Ssd, 1)].into();
+        assert_eq!(table().hourly(&other), Err(NoPrice::Storage(StorageClass::Ssd)));
+        other.storage = [(StorageClass::Any, 1_024)].into();
+        other.cpu = 0;
+        other.memory = 0;
+        other.endpoints = 0;
+        assert_eq!(table().hourly(&other).unwrap(), dollars("0.0005"));
+        assert_eq!(to_rate(dollars("1"), 0), Err(NoPrice::Token));
+        assert_eq!(to_rate(Dollars(U256::from(u128::MAX)), 1), Err(NoPrice::TooHigh));
+    }
+
+    #[test]
+    fn a_dollar_an_hour_in_a_two_dollar_token_is_half_a_token() {
+        let rate = to_rate(dollars("1"), 200_000_000).unwrap();
+        assert_eq!(rate, Rate::from_hourly("0.5").unwrap());
+    }
+
+    proptest! {
+        #[test]
+        fn the_rate_never_bills_less_than_the_table(cents in 1u64..100_000_000, price in 1_000_000u64..1_000_000_000_000) {
+            let hourly = Dollars(U256::from(cents) * U256::from(10_u64.pow(14)));
+            if let Ok(rate) = to_rate(hourly, price.into()) {
+                let billed = U256::from(rate.0) * U256::from(HOUR) * U256::from(price);
+                let asked = hourly.0 * U256::from(100_000_000_u64);
+                prop_assert!(billed >= asked);
+                let one_less = U256::from(rate.0 - 1) * U256::from(HOUR) * U256::from(price);
+                prop_assert!(one_less < asked);
+            }
+        }
+
+        #[test]
+        fn more_never_costs_less(cpu in 0u64..1_000_000, memory in 0u64..10_000_000, more_cpu in 0u64..1_000_000, more_memory in 0u64..1_000_000) {
+            let small = Allocation { cpu, memory, ..Allocation::default() };
+            let large = Allocation { cpu: cpu + more_cpu, memory: memory + more_memory, ..Allocation::default() };
+            prop_assert!(table().hourly(&small).unwrap() <= table().hourly(&large).unwrap());
+        }
+    }
+}
