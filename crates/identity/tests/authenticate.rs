@@ -239,3 +239,27 @@ async fn a_cached_identity_is_used_until_it_no_longer_serves() {
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
 }
+
+/// Damage anywhere in a real certificate is either refused or changes nothing that counts, and never panics.
+#[tokio::test]
+async fn damaged_certificates_never_panic_and_gain_nothing() {
+    let world = world();
+    let identity = ClientIdentity::issue(&world.owner, &request()).await.unwrap();
+    let good = identity.certificate().to_vec();
+    let now = unix_now();
+    for at in 0..good.len() {
+        for damage in [0x01, 0x80, 0xff] {
+            let mut bytes = good.clone();
+            bytes[at] ^= damage;
+            if let Ok(caller) = world.authenticator.authenticate(Some(&bytes), now).await {
+                assert_eq!(caller.authorisation(), identity.authorisation());
+            }
+        }
+        assert!(world.authenticator.authenticate(Some(&good[..at]), now).await.is_err());
+    }
+    let large = vec![0x30; 17 * 1024];
+    assert_eq!(
+        world.authenticator.authenticate(Some(&large), now).await.unwrap_err().code(),
+        "bad_certificate"
+    );
+}
