@@ -1,0 +1,74 @@
+//! Readiness: a replica is ready when its TCP ports accept connections. Asked of the replica itself, not of the engine.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use futures::future::join_all;
+use iono_runtime::{EventKind, ExitReason, Port, Protocol, RestartPolicy, RuntimeError};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::hub::now;
+use crate::inner::Inner;
+use crate::labels::Container;
+
+const EVERY: Duration = Duration::from_millis(5);
+const CONNECT: Duration = Duration::from_millis(500);
+/// So many exits while it should become ready say that it will not.
+const HOPELESS: u32 = 3;
+
+/// How many of the TCP ports accept, and how many there are.
+async fn accepting(address: Ipv4Addr, ports: &[Port]) -> (usize, usize) {
+    let tcp = ports.iter().filter(|port| port.protocol == Protocol::Tcp);
+    let tries =
+        tcp.map(|port| timeout(CONNECT, TcpStream::connect(SocketAddr::from((address, port.number)))));
+    let tries = join_all(tries).await;
+    (tries.iter().filter(|result| matches!(result, Ok(Ok(_)))).count(), tries.len())
+}
+
+/// Whether a running container serves. Once its time to start is over, one port that accepts is enough: a manifest may
+/// expose a port that the service opens only later or never.
+pub(crate) async fn is_ready(container: &Container, started_at: Option<u64>) -> bool {
+    let (open, all) = accepting(container.address, &container.ports).await;
+    let age = Duration::from_millis(now().saturating_sub(started_at.unwrap_or(0)));
+    open == all || (open > 0 && age > container.ready_within)
+}
+
+impl Inner {
+    /// Waits until a container that was just started is ready.
+    pub(crate) async fn wait_ready(&self, container: &Container) -> Result<(), RuntimeError> {
+        let (start, service) = (Instant::now(), container.service.as_str());
+        let not_ready = |reason: String| RuntimeError::NotReady { service: service.to_owned(), reason };
+        loop {
+            let (open, all) = accepting(container.address, &container.ports).await;
+            let late = start.elapsed() >= container.ready_within;
+            if open == all || (late && open > 0) {
+                let subject = Some((service, container.replica));
+                self.hub.emit(container.lease, subject, EventKind::Ready, "accepts connections");
+                return Ok(());
+            }
+            let fate = self.hub.fate(&container.id).unwrap_or_default();
+            if let Some(exit) = fate.last_exit {
+                let done = container.restart == RestartPolicy::Never
+                    || (container.restart == RestartPolicy::OnFailure
+                        && exit.reason == ExitReason::Completed);
+                if done && exit.reason == ExitReason::Completed {
+                    return Ok(());
+                }
+                if done || fate.exits >= HOPELESS || exit.reason == ExitReason::DiskQuota {
+                    return Err(not_ready(format!("it exited with code {} ({})", exit.code, exit.reason)));
+                }
+            }
+            if late {
+                let ports: Vec<_> = container.ports.iter().map(|port| port.number.to_string()).collect();
+                let text = format!(
+                    "no port of {} accepts connections after {:?}",
+                    ports.join(", "),
+                    start.elapsed()
+                );
+                return Err(not_ready(text));
+            }
+            sleep(EVERY).await;
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Takes a lease away: containers first, its stored manifest last, so that what is left after a crash is still known.
+
+use iono_primitives::LeaseId;
+use iono_runtime::RuntimeError;
+use iono_telemetry::fail_point;
+
+use crate::inner::Inner;
+
+impl Inner {
+    /// See [`iono_runtime::Runtime::remove`].
+    pub(crate) async fn remove(&self, lease: LeaseId) -> Result<(), RuntimeError> {
+        let _lock = self.lock_lease(lease).await;
+        let containers = self.containers(Some(lease), false).await?;
+        self.discard_all(&containers).await?;
+        fail_point("docker.mid_remove");
+        let bridge = self.names.bridge(lease);
+        tokio::try_join!(
+            self.remove_network(lease),
+            self.guard.dismiss(&bridge),
+            self.remove_volumes(lease)
+        )?;
+        self.remove_secrets(lease)?;
+        self.remove_logs(lease)?;
+        self.remove_manifest(lease).await?;
+        self.forget_lease(lease);
+        Ok(())
+    }
+}
