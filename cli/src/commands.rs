@@ -2,6 +2,7 @@
 
 mod admin;
 mod admin_deploy;
+mod bids;
 mod completions;
 mod copy;
 mod delegate;
@@ -12,6 +13,7 @@ mod faucet;
 mod init;
 mod lifecycle;
 mod logs;
+mod market;
 mod provider;
 mod ps;
 mod shell;
@@ -39,6 +41,10 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<Report> {
         Command::SendManifest(args) => deploy::send_manifest(context, &args).await,
         Command::Resolve(args) => deploy::resolve(context, &args).await,
         Command::Cancel(args) => deploy::cancel(context, &args).await,
+        Command::Market(args) => market::market(context, &args).await,
+        Command::Quote(args) => market::quote(context, &args).await,
+        Command::Manifest(args) => market::manifest(context, &args).await,
+        Command::Bids(args) => bids::run(context, &args).await,
         Command::Ps(args) => ps::ps(context, &args).await,
         Command::Status(args) => ps::status(context, &args).await,
         Command::Logs(args) => logs::logs(context, &args).await,
@@ -57,6 +63,5 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<Report> {
         Command::Admin(args) => admin::run(context, args).await,
         Command::Completions(args) => Ok(completions::run(&args)),
         Command::Explain(args) => explain::run(&args),
-        _ => Err(crate::error::Failure::new(crate::error::Kind::Usage, "not here yet")),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use alloy::primitives::U256;
 use iono_bindings::{ILeaseBook, IOrderBook, LeaseWords, OrderWords};
-use iono_primitives::{LeaseState, OrderState, Rate};
+use iono_primitives::{LeaseState, OrderState, Rate, money};
 
 use crate::chain::{Call, Chain};
 use crate::context::wallet_topic;
@@ -73,7 +73,7 @@ pub(crate) fn reserve_of(order: &OrderWords) -> U256 {
 /// Gross and the payer's fee on it, rounded as `Bill.lockOf` of the contracts does.
 pub(crate) fn lock_of(rate: Rate, seconds: u64, decimals: u8, payer_fee: u16) -> U256 {
     let gross = rate.gross(seconds, decimals);
-    gross + gross * U256::from(payer_fee) / U256::from(10_000)
+    gross + money::payer_fee(gross, payer_fee)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod manifest_file;
 mod order;
 mod output;
 mod permit;
+mod prices;
 mod probe;
 mod providers;
 mod remote;

@@ -4,7 +4,6 @@ use alloy::primitives::aliases::{U24, U48, U80};
 use alloy::primitives::{B256, U256};
 use iono_bindings::{Spec, Terms, TermsWord, TokenWord, order_flags};
 use iono_manifest::{Deployment, OrderPlan};
-use iono_primitives::money::HOUR;
 use iono_primitives::{Group, Rate, Region, Resources};
 
 use crate::args::market::Price;
@@ -267,17 +266,10 @@ fn pack(ids: &[u32]) -> U256 {
     ids.iter().rev().fold(U256::ZERO, |word, id| (word << 32) | U256::from(*id))
 }
 
-/// Seconds that `amount` lasts at a rate; for showing only.
+/// A rate as people think of it: whole tokens an hour.
 pub(crate) fn per_hour(rate: Rate, token: &Token) -> String {
     format!("{} {}/h", rate.hourly(), token.symbol)
 }
-
-/// A rate over a whole lease, in whole tokens.
-pub(crate) fn over(rate: Rate, seconds: u32, token: &Token) -> String {
-    token.show(rate.gross(u64::from(seconds), token.decimals))
-}
-
-const _: () = assert!(HOUR == 3_600, "rates are shown by the hour");
 
 #[cfg(test)]
 mod tests {

@@ -26,18 +26,20 @@ pub(crate) enum Admin {
 
 /// Deploy all contracts to a chain and write its address book
 ///
-/// Runs the repository's Foundry script; addresses depend on the deployer and the code alone (CREATE2), and what is there
-/// already is left alone.
+/// Runs the repository's Foundry script. Addresses depend on the deployer alone (CREATE3), and what is there already is
+/// left alone. The market's first parameters are taken from the environment: HOLDBACK (3600 s), CONFIRM_WINDOW (60 s),
+/// MAX_PAUSE (7 days), ERA_LENGTH (1 day), UNBONDING (7 days), COMMISSION (2000 bp), PAYER_FEE and RECEIVER_FEE (200 bp),
+/// BID_BLOCKS (2), BRACKET (1500 cents), MATCH_FEE (5 cents), MIN_DEPOSIT (500 cents), ADMIN and FOUNDATION (the deployer).
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   iono admin deploy --rpc http://127.0.0.1:8545 --out target/devnet.json --dev
-  iono admin deploy --rpc https://rpc.example.org --key treasury --out book.json")]
+  iono admin deploy --rpc https://rpc.example.org --key treasury --address-book book.json")]
 pub(crate) struct Deploy {
-    /// Where the address book is written
+    /// Where the address book is written; the global --address-book if left out
     #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
-    /// A devnet: test dollar with a faucet, short times
+    pub(crate) out: Option<PathBuf>,
+    /// A devnet: a test dollar with a faucet, and SPON for the deployer
     #[arg(long)]
     pub(crate) dev: bool,
     /// The repository with contracts/ and node_modules/ [default: found upwards from here]

@@ -3,10 +3,11 @@
 use alloy::primitives::U256;
 use futures::future::try_join_all;
 use iono_bindings::{IMatchPolicy, IPaymentTokens, IProviderRegistry, TermsWord};
+use iono_matching::Weights;
 use iono_primitives::money::{format_decimal, parse_decimal};
 use serde_json::json;
 
-use crate::args::admin::{Admin, Policy, Token as Args, Weights};
+use crate::args::admin::{Admin, Policy, Token as Args, Weights as WeightArgs};
 use crate::chain::Call;
 use crate::context::Context;
 use crate::error::{Failure, Kind, Result};
@@ -113,20 +114,29 @@ async fn policies(context: &Context) -> Result<Report> {
     .await?;
     let terms = chain.tokens().termsWord().call().await.or_call("cannot read the market's terms")?;
     let active = TermsWord::read([terms]).policy;
-    let field = |word: U256, at: usize| -> u64 { ((word >> (16 * at)) & U256::from(u16::MAX)).saturating_to() };
-    let cap = |word: U256| -> u64 { ((word >> 128_usize) & U256::from(u32::MAX)).saturating_to() };
     let mut rows = Vec::new();
     let mut json = Vec::new();
     for (version, word) in (1u64..).zip(words) {
         let is_active = version == u64::from(active);
         let mut row = vec![if is_active { format!("{version} *") } else { version.to_string() }];
         let mut weights = serde_json::Map::new();
-        for (at, name) in COMPONENTS.iter().enumerate() {
-            row.push(field(word, at).to_string());
-            weights.insert((*name).to_owned(), json!(field(word, at)));
+        let read = Weights::from_word(word);
+        let parts = [
+            read.price,
+            read.region,
+            read.rating,
+            read.availability,
+            read.slashes,
+            read.tier,
+            read.stake,
+            read.random,
+        ];
+        for (name, part) in COMPONENTS.iter().zip(parts) {
+            row.push(part.to_string());
+            weights.insert((*name).to_owned(), json!(part));
         }
-        row.push(cap(word).to_string());
-        json.push(json!({ "version": version, "active": is_active, "weights": weights, "stake_cap": cap(word) }));
+        row.push(read.stake_cap.to_string());
+        json.push(json!({ "version": version, "active": is_active, "weights": weights, "stake_cap": read.stake_cap }));
         rows.push(row);
     }
     let head: Vec<String> = std::iter::once("VERSION")
@@ -138,7 +148,7 @@ async fn policies(context: &Context) -> Result<Report> {
     Ok(Report::new(&json, table(&head, rows)))
 }
 
-async fn add_policy(context: &Context, weights: &Weights) -> Result<Report> {
+async fn add_policy(context: &Context, weights: &WeightArgs) -> Result<Report> {
     let parts = [
         weights.price,
         weights.region,

@@ -24,7 +24,9 @@ pub(crate) async fn run(context: &Context, args: &Deploy) -> Result<Report> {
     let rpc = urls.first().ok_or_else(|| Failure::new(Kind::Usage, "say which chain with --rpc URL"))?;
     let root = repository(args.repository.as_deref())?;
     let forge = forge(&root)?;
-    let out = std::path::absolute(&args.out).or_fail(Kind::Setup, "cannot find the address book's folder")?;
+    let out = args.out.as_ref().or(context.global.address_book.as_ref()).or(context.config.address_book.as_ref());
+    let out = out.ok_or_else(|| Failure::new(Kind::Usage, "say where the address book is written with --out FILE"))?;
+    let out = std::path::absolute(out).or_fail(Kind::Setup, "cannot find the address book's folder")?;
     let key = deployer_key(context, args).await?;
 
     // The script may write below target/deployments only; an older book tells it where the chain's history starts.
