@@ -35,7 +35,7 @@ pub(crate) async fn is_ready(container: &Container, started_at: Option<u64>) -> 
 }
 
 impl Inner {
-    /// Waits until a container that was just started is ready.
+    /// Waits until a container is ready.
     pub(crate) async fn wait_ready(&self, container: &Container) -> Result<(), RuntimeError> {
         let (start, service) = (Instant::now(), container.service.as_str());
         let not_ready = |reason: String| RuntimeError::NotReady { service: service.to_owned(), reason };
@@ -43,8 +43,10 @@ impl Inner {
             let (open, all) = accepting(container.address, &container.ports).await;
             let late = start.elapsed() >= container.ready_within;
             if open == all || (late && open > 0) {
-                let subject = Some((service, container.replica));
-                self.hub.emit(container.lease, subject, EventKind::Ready, "accepts connections");
+                if !container.is_running() {
+                    let subject = Some((service, container.replica));
+                    self.hub.emit(container.lease, subject, EventKind::Ready, "accepts connections");
+                }
                 return Ok(());
             }
             let fate = self.hub.fate(&container.id).unwrap_or_default();

@@ -7,6 +7,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod api;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod convert;
 pub mod error;
 pub mod observed;
