@@ -17,8 +17,42 @@ pub mod bidding;
 pub mod capacity;
 pub mod cli;
 pub mod config;
+pub mod control;
+pub mod daemon;
 pub mod follow;
 pub mod lease;
+pub mod machine;
 pub mod market;
 pub mod node;
+pub mod pins;
 pub mod pricing;
+pub mod reload;
+pub mod treasury;
+pub mod vitals;
+
+/// Places at which a test may kill the daemon; see [`iono_telemetry::fail_point`].
+pub const FAIL_POINTS: &[&str] = &[
+    "provider.bid.reserved",
+    "provider.bid.before_send",
+    "provider.bid.after_send",
+    "provider.confirm.before_send",
+    "provider.confirm.after_send",
+    "provider.manifest.stored",
+    "provider.apply.routed",
+    "provider.apply.done",
+    "provider.remove.before",
+    "provider.remove.unrouted",
+    "provider.remove.done",
+    "provider.pause.before_send",
+    "provider.pause.after_send",
+    "provider.resume.before_send",
+    "provider.close.before_send",
+    "provider.close.after_send",
+    "provider.expire.before_send",
+    "provider.settle.before_send",
+    "provider.settle.after_send",
+    "provider.cash_out.before_send",
+    "provider.cash_out.after_send",
+    "provider.pin.written",
+    "provider.pin.announced",
+];

@@ -121,10 +121,29 @@ pub struct Public {
 pub struct Runtime {
     /// Docker's socket.
     pub docker: PathBuf,
+    /// Volumes and kept logs of leases; not within `data_dir`, so that losing one does not lose the other.
+    pub data_dir: PathBuf,
+    /// Addresses for the leases' networks; in use nowhere else on this machine's networks.
+    pub addresses: String,
+    /// Name servers for containers; the engine's own choice when empty.
+    pub dns: Vec<std::net::IpAddr>,
+    /// What keeps containers away from private networks.
+    pub egress: Egress,
     /// Directory on the disk that images, containers and volumes live on.
     pub storage_path: PathBuf,
     /// MiB that must stay free there; below it no bids are made and health turns red.
     pub disk_floor: Mebibytes,
+}
+
+/// What keeps containers away from private networks, the host and other leases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Egress {
+    /// The daemon's own firewall rules; without the right to set them nothing is started.
+    #[default]
+    Guard,
+    /// A firewall that the owner runs.
+    External,
 }
 
 /// What stays with the owner.
@@ -305,6 +324,9 @@ impl Config {
         if self.public.domain.len() > 180 || !self.public.domain.split('.').all(label) {
             return wrong("public.domain", "write a lower-case DNS name, such as apps.example.org");
         }
+        if let Err(error) = self.runtime.addresses.parse::<iono_runtime_docker::Pool>() {
+            return wrong("runtime.addresses", &error.to_string());
+        }
         if self.public.tokens.is_empty() || self.public.tokens.iter().any(|id| *id >= 48) {
             return wrong("public.tokens", "name at least one token id between 0 and 47");
         }
@@ -354,6 +376,10 @@ impl Default for Runtime {
     fn default() -> Self {
         Self {
             docker: "/var/run/docker.sock".into(),
+            data_dir: "/var/lib/ionosphere/engine".into(),
+            addresses: "10.201.0.0/16".to_owned(),
+            dns: Vec::new(),
+            egress: Egress::Guard,
             storage_path: "/var/lib/docker".into(),
             disk_floor: Mebibytes(2_048),
         }

@@ -13,7 +13,7 @@ use iono_bindings::{
     AddressBook, BidWord, IERC20, IEscrow, ILeaseAccess, ILeaseBook, IMatchPolicy, IOrderBook, IPaymentTokens,
     IProviderRegistry, IStakingManager, LeaseWords, ProfileWord, ProviderRecord, TermsWord, TokenWord,
 };
-use iono_primitives::{LeaseId, OrderId, ProviderId, TokenId, WalletId};
+use iono_primitives::{LeaseId, LeaseState, OrderId, ProviderId, TokenId, WalletId};
 
 use super::lease::Facts;
 use super::order::LeaseSpec;
@@ -255,23 +255,31 @@ impl Reader {
         Ok(LeaseWords::read([words.word0, words.word1]))
     }
 
-    /// What the chain says of a lease that was created about block `created`. `known` is what was read before and still
+    /// What the chain says of a lease that was created about block `created`; `None` when it has no such lease. `known` is what was read before and still
     /// holds: then only what is newer is read from the logs.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn facts(&self, lease: LeaseId, created: u64, known: Option<&Facts>) -> Result<Facts, ReadError> {
+    pub async fn facts(
+        &self,
+        lease: LeaseId,
+        created: u64,
+        known: Option<&Facts>,
+    ) -> Result<Option<Facts>, ReadError> {
         let head = self.provider.get_block_number().await?;
         let words = self.lease_words(lease).await?;
+        if words.lease_state() == Some(LeaseState::None) {
+            return Ok(None);
+        }
         let unchanged = known.filter(|known| known.words.manifest_version == words.manifest_version);
         if let Some(known) = unchanged {
-            return Ok(Facts { words, ..known.clone() });
+            return Ok(Some(Facts { words, ..known.clone() }));
         }
         let from = known.map_or(created.saturating_sub(ORDER_AGE).max(self.book.start_block), |known| known.read_to + 1);
         let mut terms = known.map(|known| (known.spec.clone(), known.manifest_hash));
         self.read_terms(lease, from, head, &mut terms).await?;
         let (spec, manifest_hash) = terms.ok_or(ReadError::NoOrder(lease))?;
-        Ok(Facts { words, spec, manifest_hash, read_to: head })
+        Ok(Some(Facts { words, spec, manifest_hash, read_to: head }))
     }
 
     /// Follows a lease's terms through the logs of blocks `from` to `head`.

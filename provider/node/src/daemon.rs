@@ -1,0 +1,313 @@
+//! `provider run`: puts the parts together, and takes them apart again without touching the workloads.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy::primitives::keccak256;
+use alloy::signers::local::PrivateKeySigner;
+use anyhow::{Context as _, Result};
+use iono_bindings::AddressBook;
+use iono_chain::{Follower, Rpc, Sender};
+use iono_identity::authorisation::Domain;
+use iono_identity::{Authenticator, Passphrase, PassphraseSource, ServerIdentity, keystore, unix_now};
+use iono_lease_api::{LeaseApi, Limits, LogAudit, Server};
+use iono_primitives::ProviderId;
+use iono_router::{PortLeases, Router, RouterConfig};
+use iono_runtime::{Owner, Runtime, Vault};
+use iono_runtime_docker::{DockerConfig, DockerRuntime, Egress};
+use iono_store::{Change, SharedStore};
+use iono_telemetry::{Health, Shutdown, check_fail_points};
+
+use crate::api::access::ChainAccess;
+use crate::api::service::Service;
+use crate::bidding::engine::Engine;
+use crate::config::{self, Config};
+use crate::control::{self, Control};
+use crate::lease::manifests::Manifests;
+use crate::lease::reconcile::Reconciler;
+use crate::machine;
+use crate::market::book::Book;
+use crate::market::reader::Reader;
+use crate::node::{Node, Parts};
+use crate::{FAIL_POINTS, follow, pins, reload, treasury, vitals};
+
+/// Time for requests and transactions under way when the daemon ends.
+const DRAIN: Duration = Duration::from_secs(15);
+/// Wait between attempts while the registry cannot be asked or does not know this provider.
+const AGAIN: Duration = Duration::from_secs(2);
+/// Namespace of what the daemon knows of itself.
+const SELF: &str = "self";
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When a part cannot start: the message says which and what to do.
+pub async fn run(config: Config, source: reload::Source) -> Result<()> {
+    check_fail_points(&[FAIL_POINTS, iono_chain::FAIL_POINTS, iono_runtime_docker::FAIL_POINTS])?;
+    iono_telemetry::init(&config.telemetry)?;
+    let (health, shutdown) = (Health::default(), Shutdown::on_signals()?);
+    iono_telemetry::serve(&config.telemetry, &health, &shutdown).await?;
+
+    make_private(&config.data_dir)?;
+    let book = config.chain.address_book()?;
+    let hot_key = open_hot_key(&config).await?;
+    let store = iono_store::connect(&config.store_url()).await?;
+    let rpc = Rpc::connect(&config.chain, book.chain_id, health.check("rpc"))?;
+    let sender =
+        Sender::start(&rpc, store.clone(), hot_key.clone(), &config.chain.sender, &health, &shutdown).await?;
+    let reader = Reader::new(rpc.provider().clone(), book.clone(), config.chain.max_range);
+    let Some(me) = who_am_i(&store, &reader, &hot_key, &health, &shutdown).await? else { return Ok(()) };
+    let Some(identity) = tls_key(&config, &sender, &reader, me, &shutdown).await? else { return Ok(()) };
+
+    let follower =
+        Follower::new(&rpc, store.clone(), &config.chain, book.start_block, followed(&book)).await?;
+    let node = Arc::new(Node::new(parts(config, me, hot_key, reader, sender, store).await?));
+    start(&node, follower, &source, &identity, &health, &shutdown).await?;
+    tracing::info!(provider = %me, "provider running");
+
+    shutdown.drain(DRAIN).await;
+    node.save().await?;
+    tracing::info!("ended; workloads run on");
+    Ok(())
+}
+
+/// The contracts whose logs matter here.
+fn followed(book: &AddressBook) -> Vec<alloy::primitives::Address> {
+    vec![
+        book.order_book,
+        book.lease_book,
+        book.provider_registry,
+        book.payment_tokens,
+        book.escrow,
+        book.lease_access,
+    ]
+}
+
+async fn parts(
+    config: Config,
+    me: ProviderId,
+    hot_key: PrivateKeySigner,
+    reader: Reader,
+    sender: Sender,
+    store: SharedStore,
+) -> Result<Parts> {
+    let [orders, leases] = Book::namespaces();
+    let book = Book::restore(me, &store.documents(orders).await?, &store.documents(leases).await?)?;
+    let vault = vault(&hot_key, reader.book(), me);
+    let runtime: Arc<dyn Runtime> = Arc::new(DockerRuntime::new(docker_config(&config, vault.clone())?));
+    let ports = config.listen.ports;
+    Ok(Parts {
+        me,
+        hot_key,
+        machine: machine::discover(&config.runtime.storage_path)?.offer(),
+        reader,
+        sender,
+        records_since: records_since(&store).await?,
+        store,
+        manifests: Manifests::new(Arc::clone(&runtime), vault),
+        runtime,
+        router: router(&config).await?,
+        ports: PortLeases::open(config.data_dir.join("ports.json"), ports.first..=ports.last)?,
+        book,
+        config,
+    })
+}
+
+/// Starts everything that works in the background.
+async fn start(
+    node: &Arc<Node>,
+    follower: Follower,
+    source: &reload::Source,
+    identity: &ServerIdentity,
+    health: &Health,
+    shutdown: &Shutdown,
+) -> Result<()> {
+    let token = || shutdown.token();
+    let reconciler = Reconciler::new(Arc::clone(node), health.check("engine"), token());
+    let server = Arc::new(lease_api(node, &reconciler, identity)?);
+    let control = Control { node: Arc::clone(node), health: health.clone(), server: Arc::clone(&server) };
+
+    shutdown.spawn("follow", follow::run(Arc::clone(node), follower, health.check("chain"), token()));
+    shutdown.spawn("bidding", Engine::new(Arc::clone(node), token()).run());
+    shutdown.spawn("leases", reconciler.run());
+    shutdown.spawn("treasury", treasury::run(Arc::clone(node), token()));
+    shutdown.spawn("vitals", vitals::run(Arc::clone(node), health.clone(), token()));
+    shutdown.spawn("reload", reload::run(Arc::clone(node), source.clone(), health.check("config"), token()));
+    let (check, ended) = (health.check("control"), token());
+    check.ok();
+    shutdown.spawn("control", async move {
+        if let Err(error) = control::serve(control, ended).await {
+            check.fail(format!("commands cannot reach the daemon: {error}"));
+        }
+    });
+    let ended = token();
+    shutdown.spawn("lease-api", async move {
+        ended.cancelled().await;
+        // The control socket holds the other handle and goes with the same token.
+        while Arc::strong_count(&server) > 1 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        if let Ok(server) = Arc::try_unwrap(server) {
+            server.drain(DRAIN / 2).await;
+        }
+    });
+    Ok(())
+}
+
+fn lease_api(node: &Arc<Node>, reconciler: &Arc<Reconciler>, identity: &ServerIdentity) -> Result<Server> {
+    let book = node.reader.book();
+    let domain = Domain { chain_id: book.chain_id, lease_access: book.lease_access };
+    let api = LeaseApi {
+        service: Arc::new(Service::new(Arc::clone(node), Arc::clone(reconciler))),
+        authenticator: Authenticator::new(domain, Arc::new(ChainAccess::new(Arc::clone(node)))),
+        audit: Arc::new(LogAudit),
+        limits: Limits::default(),
+    };
+    let address = node.config().listen.lease_api;
+    let listener = std::net::TcpListener::bind(address)
+        .with_context(|| format!("cannot listen on {address} for the lease API; see listen.lease_api"))?;
+    Ok(Server::start(listener, identity, api)?)
+}
+
+async fn router(config: &Config) -> Result<Router> {
+    let certificate = match (&config.public.certificate, &config.public.certificate_key) {
+        (Some(chain), Some(key)) => Some((read(chain)?, read(key)?)),
+        _ => None,
+    };
+    let https = certificate.is_some().then_some(config.listen.https);
+    let router =
+        Router::start(RouterConfig { http: Some(config.listen.http), https, ..RouterConfig::default() }).await?;
+    if let Some((chain, key)) = certificate {
+        router.certificates().set_default(&chain, &key)?;
+    }
+    Ok(router)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The engine's settings.
+///
+/// # Errors
+/// When the address pool is malformed.
+pub fn docker_config(config: &Config, vault: Vault) -> Result<DockerConfig> {
+    let runtime = &config.runtime;
+    Ok(DockerConfig {
+        socket: runtime.docker.clone(),
+        addresses: runtime.addresses.parse()?,
+        dns: runtime.dns.clone(),
+        egress: match runtime.egress {
+            config::Egress::Guard => Egress::Guard,
+            config::Egress::External => Egress::External,
+        },
+        ..DockerConfig::new(vault, &runtime.data_dir)
+    })
+}
+
+/// Seals manifests with a key that the hot key gives again after this machine's disk is lost.
+#[must_use]
+pub fn vault(hot_key: &PrivateKeySigner, book: &AddressBook, me: ProviderId) -> Vault {
+    let secret = keccak256([b"ionosphere/provider/manifests".as_slice(), hot_key.to_bytes().as_slice()].concat());
+    Vault::new(&secret.0, Owner { chain_id: book.chain_id, registry: book.provider_registry, provider: me })
+}
+
+/// Opens the hot key.
+///
+/// # Errors
+/// When the keystore or its passphrase cannot be read or do not fit.
+pub async fn open_hot_key(config: &Config) -> Result<PrivateKeySigner> {
+    let passphrase = passphrase(config.keys.passphrase_file.as_deref(), "hot-key-passphrase")?;
+    Ok(keystore::open(&config.keys.hot_key, &passphrase).await?)
+}
+
+/// A passphrase from a file, or from a systemd credential.
+///
+/// # Errors
+/// When neither can be read.
+pub fn passphrase(file: Option<&Path>, credential: &str) -> Result<Passphrase> {
+    let source = match file {
+        Some(file) => PassphraseSource::File(file.to_owned()),
+        None => PassphraseSource::Credential(credential.to_owned()),
+    };
+    Ok(source.read()?)
+}
+
+/// Makes the data directory, for this user alone.
+fn make_private(path: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(path).with_context(|| format!("cannot make {}", path.display()))
+}
+
+/// This provider's id: as it was before, or as the registry says. Waits while the registry cannot be asked or does not
+/// know the hot key; `None` when the daemon is asked to end meanwhile.
+async fn who_am_i(
+    store: &SharedStore,
+    reader: &Reader,
+    hot_key: &PrivateKeySigner,
+    health: &Health,
+    shutdown: &Shutdown,
+) -> Result<Option<ProviderId>> {
+    let (check, token) = (health.check("registration"), shutdown.token());
+    if let Some(stored) = store.document(SELF, "provider").await? {
+        check.ok();
+        return Ok(Some(stored.parse()?));
+    }
+    loop {
+        match reader.profile_of(hot_key.address()).await {
+            Ok(profile) if profile.id != 0 => {
+                let me = ProviderId(profile.id);
+                store.change(&[Change::put(SELF, "provider", &me)?]).await?;
+                check.ok();
+                return Ok(Some(me));
+            }
+            Ok(_) => check.fail(format!(
+                "the registry knows no provider with the hot key {}; run `provider register`, or wait for its approval",
+                hot_key.address()
+            )),
+            Err(error) => check.fail(error.to_string()),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(AGAIN) => {}
+            () = token.cancelled() => return Ok(None),
+        }
+    }
+}
+
+/// The key to serve with; during an outage the one that is here, since it was announced before.
+async fn tls_key(
+    config: &Config,
+    sender: &Sender,
+    reader: &Reader,
+    me: ProviderId,
+    shutdown: &Shutdown,
+) -> Result<Option<ServerIdentity>> {
+    let token = shutdown.token();
+    loop {
+        match pins::ready(&config.data_dir, sender, reader, me).await {
+            Ok(identity) => return Ok(Some(identity)),
+            Err(pins::PinError::Read(error)) if pins::key_path(&config.data_dir).exists() => {
+                tracing::warn!(%error, "the registered pin cannot be read; serving with the key that is here");
+                return Ok(Some(ServerIdentity::load_or_create(&pins::key_path(&config.data_dir))?));
+            }
+            Err(pins::PinError::Read(error)) => tracing::warn!(%error, "waiting for the chain"),
+            Err(error) => return Err(error.into()),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(AGAIN) => {}
+            () = token.cancelled() => return Ok(None),
+        }
+    }
+}
+
+/// When this provider's records begin: the first start on this store.
+async fn records_since(store: &SharedStore) -> Result<u64> {
+    if let Some(stored) = store.document(SELF, "records_since").await? {
+        return Ok(stored.parse()?);
+    }
+    let now = unix_now();
+    store.change(&[Change::put(SELF, "records_since", &now)?]).await?;
+    Ok(now)
+}

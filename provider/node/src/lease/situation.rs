@@ -1,0 +1,91 @@
+//! Puts together what is known of a lease: the chain's facts, the manifest, and what the engine shows.
+
+use std::collections::HashMap;
+
+use iono_lease_api::SaltedManifest;
+use iono_primitives::{LeaseId, LeaseState};
+use iono_runtime::{Observed, ReplicaState, RuntimeError};
+
+use super::next::{Failure, Manifest, Situation, Workload};
+use crate::market::lease::{Facts, Lease, TroubleKind};
+
+/// Number of the arbiter in a lease's `paused_by`.
+pub const ARBITER: u8 = 2;
+
+/// Everything that the engine has of this provider, by lease.
+pub type ObservedLeases = HashMap<LeaseId, Observed>;
+
+/// The times that a situation depends on, unix seconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Clocks {
+    /// Of the newest block.
+    pub chain: u64,
+    /// Of this machine.
+    pub host: u64,
+    /// When this provider's records begin.
+    pub records_since: u64,
+}
+
+/// The situation of a lease whose facts are known. `observed` is `None` when the engine does not answer.
+#[must_use]
+pub fn situation(
+    lease: &Lease,
+    facts: &Facts,
+    manifest: Result<Option<&SaltedManifest>, &RuntimeError>,
+    observed: Option<&ObservedLeases>,
+    clocks: Clocks,
+    crash_limit: u32,
+) -> Situation {
+    let seen = observed.map(|observed| observed.get(&lease.id));
+    let manifest = match manifest {
+        Ok(Some(manifest)) if manifest.hash() == facts.manifest_hash => Manifest::Current,
+        Ok(Some(_)) => Manifest::Outdated,
+        Ok(None) => Manifest::Missing,
+        Err(_) => Manifest::Unknown,
+    };
+    let crashing = seen.flatten().is_some_and(|observed| is_crashing(observed, crash_limit));
+    let failing = match &lease.trouble {
+        _ if crashing => Some((clocks.host, Failure::Crashing)),
+        Some(trouble) if trouble.kind == TroubleKind::Image => Some((trouble.since, Failure::Image)),
+        Some(trouble) if trouble.kind == TroubleKind::Refused => Some((trouble.since, Failure::Refused)),
+        _ => None,
+    };
+    Situation {
+        state: facts.words.lease_state().unwrap_or(LeaseState::None),
+        end: facts.words.end,
+        start: facts.start(),
+        settled_to: facts.words.settled_to,
+        chain_now: clocks.chain,
+        host_now: clocks.host,
+        manifest,
+        paused_by_arbiter: facts.words.paused_by == ARBITER,
+        records_since: clocks.records_since,
+        last_running: lease.last_running,
+        workload: seen.map(|seen| workload(seen, &format!("{:#x}", facts.manifest_hash))),
+        failing,
+    }
+}
+
+fn workload(seen: Option<&Observed>, hash: &str) -> Workload {
+    match seen {
+        None => Workload::Nothing,
+        Some(observed) if observed.services.is_empty() && !observed.has_manifest => Workload::Nothing,
+        Some(observed) if observed.manifest_hash != hash || observed.services.is_empty() => Workload::Different,
+        Some(observed) if observed.is_ready() => Workload::Ready,
+        Some(_) => Workload::Unready,
+    }
+}
+
+/// Whether replicas of what was applied last end again and again.
+fn is_crashing(observed: &Observed, limit: u32) -> bool {
+    let replicas = observed.services.iter().flat_map(|service| &service.replicas);
+    replicas
+        .filter(|replica| replica.manifest_hash == observed.manifest_hash)
+        .any(|replica| replica.restarts >= limit && replica.state != ReplicaState::Ready)
+}
+
+/// Whether anything of a lease serves.
+#[must_use]
+pub fn is_running(observed: &Observed) -> bool {
+    observed.services.iter().any(|service| service.ready > 0)
+}

@@ -1,0 +1,88 @@
+//! Watches what a bid depends on beside the chain and the engine: the disk, the hot key's gas, the clock. What is wrong
+//! turns the health check red and stops new bids; leases stay.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy::primitives::U256;
+use alloy::providers::Provider as _;
+use iono_identity::unix_now;
+use iono_telemetry::{Check, Health};
+use nix::sys::statvfs::statvfs;
+use tokio_util::sync::CancellationToken;
+
+use crate::node::Node;
+
+/// How often they are looked at.
+const TICK: Duration = Duration::from_secs(5);
+/// Gas that a lease may cost in all: bid, confirmation, close, settlement, cash-out, each with room to spare.
+const GAS_OF_A_LEASE: u64 = 500_000;
+
+/// Works until the token is cancelled.
+pub async fn run(node: Arc<Node>, health: Health, token: CancellationToken) {
+    let (disk, clock) = (health.check("disk"), health.check("clock"));
+    loop {
+        look_at_disk(&node, &disk);
+        look_at_clock(&node, &clock);
+        look_at_gas(&node).await;
+        tokio::select! {
+            () = tokio::time::sleep(TICK) => {}
+            () = token.cancelled() => return,
+        }
+    }
+}
+
+fn look_at_disk(node: &Node, check: &Check) {
+    let config = node.config();
+    let floor = u64::from(config.runtime.disk_floor.0);
+    let problem = [&config.runtime.storage_path, &config.data_dir].into_iter().find_map(|path| match free_mib(path) {
+        Ok(free) if free >= floor => None,
+        Ok(free) => Some(format!("disk full: {free} MiB free on {}, {floor} MiB must stay free", path.display())),
+        Err(error) => Some(format!("the disk of {} cannot be measured: {error}", path.display())),
+    });
+    match &problem {
+        Some(problem) => check.fail(problem.clone()),
+        None => check.ok(),
+    }
+    node.change_view(|view| view.disk = problem);
+}
+
+/// MiB that are free for unprivileged users on the disk of `path`.
+///
+/// # Errors
+/// What the system says.
+pub fn free_mib(path: &Path) -> nix::Result<u64> {
+    let stat = statvfs(path)?;
+    Ok(stat.blocks_available() * stat.fragment_size() / (1 << 20))
+}
+
+fn look_at_clock(node: &Node, check: &Check) {
+    let view = node.view();
+    if !view.caught_up {
+        return;
+    }
+    let (skew, most) = (unix_now().abs_diff(view.head.timestamp), node.config().bidding.max_clock_skew.0.as_secs());
+    if skew > most {
+        check.fail(format!("this machine's clock and the chain's are {skew} s apart; set the clock (NTP)"));
+    } else {
+        check.ok();
+    }
+}
+
+/// The sender's own `gas` check rings below the configured balance; here bids stop when a lease could not be paid for.
+async fn look_at_gas(node: &Node) {
+    let read = async {
+        let balance = node.reader.gas_of(node.hot_key.address()).await?;
+        let price = node.reader.provider().get_gas_price().await?;
+        Ok::<_, crate::market::reader::ReadError>((balance, U256::from(price) * U256::from(GAS_OF_A_LEASE)))
+    };
+    match read.await {
+        Ok((balance, needed)) if balance < needed => {
+            let problem = format!("the hot key holds {balance} wei, a lease may take {needed} wei of gas; send it some");
+            node.change_view(|view| view.gas = Some(problem));
+        }
+        Ok(_) => node.change_view(|view| view.gas = None),
+        Err(error) => tracing::debug!(%error, "the hot key's balance cannot be read"),
+    }
+}
