@@ -1,0 +1,207 @@
+//! The follower on a real Anvil: nothing is lost and nothing comes twice, whatever happens to process, chain and RPC.
+
+mod support;
+
+use std::time::Duration;
+
+use iono_chain::{ChainError, Rpc, Update};
+use iono_store::Change;
+use iono_telemetry::Health;
+use iono_testkit::{Anvil, Proxy, free_port};
+use proptest::prelude::*;
+use support::{Rig, catch_up};
+
+#[tokio::test]
+async fn uncommitted_updates_come_again() {
+    let rig = Rig::new(Anvil::start().await.unwrap()).await;
+    let mut follower = rig.follower().await;
+    rig.emit("a").await;
+    catch_up(&mut follower).await;
+    rig.emit("b").await;
+    let Update::Blocks { logs, .. } = follower.next().await.unwrap() else { panic!("no blocks") };
+    assert_eq!(logs.len(), 1);
+    drop(follower); // died before the commit
+
+    let mut follower = rig.follower().await;
+    rig.emit("c").await;
+    let update = follower.next().await.unwrap();
+    follower.commit(&update, &[Change::put("n", "k", &"with the logs").unwrap()]).await.unwrap();
+    assert_eq!(rig.stored().await, ["a", "b", "c"]);
+    assert_eq!(rig.store.document("n", "k").await.unwrap().unwrap().body, "with the logs");
+    assert!(matches!(follower.commit(&update, &[]).await, Err(ChainError::OutOfOrder { .. })));
+    assert_eq!(rig.stored().await, ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn reorgs_are_rolled_back_and_read_again() {
+    let rig = Rig::new(Anvil::start().await.unwrap()).await;
+    let mut follower = rig.follower().await;
+    for text in ["a", "b", "c", "d"] {
+        rig.emit(text).await;
+    }
+    catch_up(&mut follower).await;
+    rig.anvil.reorg(2).await.unwrap();
+    let updates = catch_up(&mut follower).await;
+    assert!(matches!(updates[0], Update::Rollback { .. }), "{updates:?}");
+    assert_eq!(rig.stored().await, ["a", "b"]);
+    rig.emit("e").await;
+    catch_up(&mut follower).await;
+    assert_eq!(rig.stored().await, ["a", "b", "e"]);
+
+    // While nobody looks, too: the daemon was down.
+    drop(follower);
+    rig.anvil.reorg(1).await.unwrap();
+    rig.emit("f").await;
+    let mut follower = rig.follower().await;
+    let updates = catch_up(&mut follower).await;
+    assert!(matches!(updates[0], Update::Rollback { .. }), "{updates:?}");
+    assert_eq!(rig.stored().await, ["a", "b", "f"]);
+}
+
+#[tokio::test]
+async fn a_reorg_deeper_than_remembered_is_survived() {
+    let mut rig = Rig::new(Anvil::start().await.unwrap()).await;
+    rig.config.finality_depth = 2;
+    let mut follower = rig.follower().await;
+    for text in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"] {
+        rig.emit(text).await;
+        catch_up(&mut follower).await;
+    }
+    rig.anvil.reorg(8).await.unwrap();
+    catch_up(&mut follower).await;
+    assert_eq!(rig.stored().await, rig.echoed().await);
+    assert_eq!(rig.stored().await, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn long_histories_are_read_in_ranges() {
+    let mut rig = Rig::new(Anvil::start().await.unwrap()).await;
+    for text in ["a", "b", "c"] {
+        rig.emit(text).await;
+        rig.anvil.mine(200).await.unwrap();
+    }
+    rig.config.max_range = 70;
+    let mut follower = rig.follower().await;
+    let updates = catch_up(&mut follower).await;
+    assert!(updates.len() >= 600 / 70, "{}", updates.len());
+    assert_eq!(rig.stored().await, ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn an_outage_turns_health_red_and_is_back_filled() {
+    let mut rig = Rig::new(Anvil::start().await.unwrap()).await;
+    let proxy = Proxy::to(rig.anvil.port()).await.unwrap();
+    rig.config.rpc = vec![proxy.url().parse().unwrap()];
+    let mut follower = rig.follower().await;
+    catch_up(&mut follower).await;
+    assert!(rig.health.is_ok());
+
+    proxy.cut();
+    rig.emit("during").await;
+    let waited = tokio::time::timeout(Duration::from_secs(2), follower.next()).await;
+    assert!(waited.is_err(), "an update without an RPC");
+    assert!(!rig.health.is_ok(), "{:?}", rig.health.report());
+    rig.anvil.mine(30).await.unwrap();
+    rig.emit("late").await;
+
+    proxy.restore();
+    catch_up(&mut follower).await;
+    catch_up_to(&rig, &mut follower, 2).await;
+    assert!(rig.health.is_ok());
+    assert_eq!(rig.stored().await, ["during", "late"]);
+}
+
+async fn catch_up_to(rig: &Rig, follower: &mut iono_chain::Follower, logs: usize) {
+    while rig.stored().await.len() < logs {
+        catch_up(follower).await;
+    }
+}
+
+#[tokio::test]
+async fn the_next_endpoint_steps_in() {
+    let mut rig = Rig::new(Anvil::start().await.unwrap()).await;
+    let (first, second) =
+        (Proxy::to(rig.anvil.port()).await.unwrap(), Proxy::to(rig.anvil.port()).await.unwrap());
+    let dead = format!("http://127.0.0.1:{}", free_port().unwrap());
+    rig.config.rpc = [dead, first.url(), second.url()].map(|url| url.parse().unwrap()).to_vec();
+    let mut follower = rig.follower().await;
+    rig.emit("a").await;
+    catch_up(&mut follower).await;
+    first.cut();
+    rig.emit("b").await;
+    catch_up(&mut follower).await;
+    (second.cut(), first.restore());
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    rig.emit("c").await;
+    catch_up(&mut follower).await;
+    assert_eq!(rig.stored().await, ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn another_chain_is_never_read() {
+    let rig = Rig::new(Anvil::start().await.unwrap()).await;
+    let health = Health::default();
+    let rpc = Rpc::connect(&rig.config, 1, health.check("rpc")).unwrap();
+    let error = alloy::providers::Provider::get_block_number(rpc.provider()).await.unwrap_err();
+    assert!(error.to_string().contains("and not 1;"), "{error}");
+    assert!(!health.is_ok());
+}
+
+#[tokio::test]
+async fn a_socket_wakes_before_the_poll() {
+    let mut rig = Rig::new(Anvil::start().await.unwrap()).await;
+    rig.config.ws = Some(rig.anvil.ws_url().parse().unwrap());
+    rig.config.poll_ms = 30_000;
+    let mut follower = rig.follower().await;
+    catch_up(&mut follower).await;
+    let (update, ()) = tokio::join!(tokio::time::timeout(Duration::from_secs(10), follower.next()), async {
+        tokio::time::sleep(Duration::from_millis(1_000)).await;
+        rig.emit("woken").await;
+    });
+    assert!(matches!(update.unwrap().unwrap(), Update::Blocks { logs, .. } if logs.len() == 1));
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Emit,
+    Mine(u64),
+    Reorg(u64),
+    CatchUp,
+    Restart,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 50, ..ProptestConfig::default() })]
+    /// Whatever the chain does and whenever the daemon dies, store and chain agree in the end.
+    #[test]
+    fn store_and_chain_agree(steps in prop::collection::vec(prop_oneof![
+        4 => Just(Step::Emit),
+        2 => (1u64..12).prop_map(Step::Mine),
+        2 => (1u64..7).prop_map(Step::Reorg),
+        4 => Just(Step::CatchUp),
+        1 => Just(Step::Restart),
+    ], 1..25)) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let rig = Rig::new(Anvil::start().await.unwrap()).await;
+            rig.anvil.mine(10).await.unwrap();
+            let mut follower = rig.follower().await;
+            for (index, step) in steps.into_iter().enumerate() {
+                match step {
+                    Step::Emit => rig.emit(&format!("log {index}")).await,
+                    Step::Mine(blocks) => rig.anvil.mine(blocks).await.unwrap(),
+                    Step::Reorg(depth) => rig.anvil.reorg(depth).await.unwrap(),
+                    Step::CatchUp => {
+                        rig.anvil.mine(1).await.unwrap();
+                        catch_up(&mut follower).await;
+                        assert_eq!(rig.stored().await, rig.echoed().await);
+                    }
+                    Step::Restart => follower = rig.follower().await,
+                }
+            }
+            rig.anvil.mine(1).await.unwrap();
+            catch_up(&mut follower).await;
+            assert_eq!(rig.stored().await, rig.echoed().await);
+        });
+    }
+}
