@@ -26,5 +26,5 @@ pub const MAX_SECRETS: usize = 32;
 pub const MAX_ENDPOINTS: usize = 8;
 /// GPUs of one replica.
 pub const MAX_GPUS: u8 = 64;
-/// Longest lease that a manifest may ask for, in seconds: a year.
-pub const MAX_DURATION: u32 = 366 * 24 * 3_600;
+/// Longest lease that the order book takes, in seconds: 180 days.
+pub const MAX_DURATION: u32 = 180 * 24 * 3_600;

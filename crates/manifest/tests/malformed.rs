@@ -51,7 +51,12 @@ deployment:
 "#;
 
 /// Text to replace, its replacement, and the problem.
-const CASES: [(&str, &str, &str); 62] = [
+const CASES: [(&str, &str, &str); 63] = [
+    (
+        "      pricing:",
+        "      attributes:\n        strict_region: true\n      pricing:",
+        "37:9: error: attributes: `strict_region` needs a `region`",
+    ),
     ("\"1.0\"", "\"3.0\"", "1:10: error: version: `3.0` is none of"),
     ("version: \"1.0\"\n", "", "1:1: error: manifest: `version` is missing"),
     ("services:\n  web:", "servces:\n  web:", "2:1: error: manifest: unknown key `servces`"),

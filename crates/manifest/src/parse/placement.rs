@@ -56,7 +56,7 @@ pub(crate) fn settings(fields: &Fields<'_>, format: Format, reader: &mut Reader)
     ReadSettings { name, mode: mode.unwrap_or(Mode::Provider), duration, trust_tier }
 }
 
-/// `2h`, `90min`, `1d`, `1mon`, `1y`.
+/// `2h`, `90min`, `1d`, `1mon`.
 fn duration_seconds(node: &Node, reader: &mut Reader) -> Option<u32> {
     let text = reader.text(node, "duration")?;
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -68,7 +68,6 @@ fn duration_seconds(node: &Node, reader: &mut Reader) -> Option<u32> {
         "d" => Some(86_400),
         "w" => Some(7 * 86_400),
         "mon" => Some(30 * 86_400),
-        "y" => Some(365 * 86_400),
         _ => None,
     };
     let seconds = unit.and_then(|unit| number.parse::<u64>().ok()?.checked_mul(unit));
@@ -77,7 +76,7 @@ fn duration_seconds(node: &Node, reader: &mut Reader) -> Option<u32> {
         _ => {
             let text = shown(text);
             let message =
-                format!("duration: `{text}` is no time such as 30min, 2h, 7d, 1mon or 1y (a year at most)");
+                format!("duration: `{text}` is no time such as 30min, 2h, 7d or 1mon (180 days at most)");
             reader.error(node.place, message);
             None
         }
@@ -118,6 +117,7 @@ pub(crate) fn read(key: &Key, node: &Node, format: Format, reader: &mut Reader) 
     };
     if let Some(node) = fields.get("attributes") {
         attributes(node, &mut placement, reader);
+        check_region(&placement, node.place, reader);
     }
     if let Some(node) = fields.get("signedBy") {
         signed_by(node, reader);
@@ -177,6 +177,13 @@ fn attributes(node: &Node, placement: &mut ReadPlacement, reader: &mut Reader) {
                 reader.error(key.place, message);
             }
         }
+    }
+}
+
+/// A condition on a region needs one.
+fn check_region(placement: &ReadPlacement, place: Place, reader: &mut Reader) {
+    if placement.strict_region && placement.region == Region::ANY {
+        reader.error(place, "attributes: `strict_region` needs a `region`");
     }
 }
 

@@ -1,0 +1,128 @@
+//! 100,000 random orders with their bids are placed and resolved by the order book's own code and by this crate; every
+//! slot, winner and score must agree. Foundry runs the Solidity side on files that this test writes.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use alloy::primitives::{B256, U256, keccak256};
+use iono_matching::{Bid, BidTable, Placed, Terms, Weights};
+use iono_primitives::{Rate, Region};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+const ORDERS: u64 = 100_000;
+const PER_FILE: u64 = 2_500;
+
+/// Flags of a profile that may bid: active, staked, offers its own machines and is a gateway.
+const MAY_BID: u64 = 1 | 2 | 16 | 32;
+
+fn main_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// A random number of up to `bits` bits, small ones and the largest as likely as others.
+fn skewed(random: &mut StdRng, bits: u32) -> u128 {
+    let width = random.random_range(0..=bits);
+    match random.random_range(0..8) {
+        0 => (1 << bits) - 1,
+        1 => 0,
+        _ if width == 0 => 0,
+        _ => random.random::<u128>() & ((1 << width) - 1),
+    }
+}
+
+/// Weights as governance may set them, and now and then any bits at all.
+fn weights(random: &mut StdRng) -> U256 {
+    if random.random_ratio(1, 16) {
+        return U256::from_limbs(random.random());
+    }
+    let mut left = 9_500_u64;
+    let mut word = U256::ZERO;
+    for index in 0..6 {
+        let weight = random.random_range(0..=left);
+        left -= weight;
+        word |= U256::from(weight) << (16 * index);
+    }
+    word | U256::from(left) << 96 | U256::from(500) << 112 | U256::from(skewed(random, 32)) << 128
+}
+
+/// Writes one order's record and what must come of it.
+fn record(order: u64, random: &mut StdRng, file: &mut Vec<u8>) {
+    let mut put = |word: U256| file.extend(word.to_be_bytes::<32>());
+    let weights = weights(random);
+    let seed = B256::from(random.random::<[u8; 32]>());
+    let max_rate = skewed(random, 80).max(1);
+    let region = skewed(random, 16) as u16;
+    let terms =
+        Terms { weights: Weights::from_word(weights), max_rate: Rate(max_rate), region: Region(region) };
+    let (close_block, open, both_modes) = (U256::from(100), U256::from(1), U256::from(3));
+    put(weights);
+    put(U256::from_be_bytes(seed.0));
+    // Every order has a policy version of its own, as versions never change.
+    let policy = U256::from(order);
+    put(close_block << 64 | open << 136 | policy << 144 | U256::from(region) << 192 | both_modes << 226);
+    put(U256::from(max_rate));
+    // Mostly a handful of bids, sometimes a crowd that fights for slots.
+    let bids =
+        if random.random_ratio(1, 50) { random.random_range(64..160) } else { random.random_range(1..8) };
+    let providers = if random.random_ratio(1, 4) { 8 } else { u32::MAX };
+    put(U256::from(bids));
+    let mut table = BidTable::new(order, terms);
+    for _ in 0..bids {
+        let mut profile = U256::from(random.random_range(1..=providers));
+        for (offset, width) in [(32, 4), (36, 10), (46, 8), (54, 24), (78, 8), (86, 16), (102, 24)] {
+            profile |= U256::from(skewed(random, width)) << offset;
+        }
+        if random.random_ratio(1, 3) {
+            let area = (U256::from(region >> 8) << 94) | (U256::from(random.random::<u8>() & 3) << 86);
+            let mask: U256 = U256::from(0xffff) << 86;
+            profile = (profile & !mask) | area;
+        }
+        let (rate, fizz) = ((skewed(random, 80) % max_rate).max(1), skewed(random, 32) as u32);
+        put(profile | U256::from(1) << 186 | U256::from(MAY_BID) << 234);
+        put(U256::from(rate) << 32 | U256::from(fizz));
+        put(U256::from(match table.place(Bid::pack(profile, fizz, rate)) {
+            Placed::New => 0,
+            Placed::Replaced(_) => 1,
+            Placed::Outbid(_) => 2,
+        }));
+    }
+    let (winner, scored) = table.winner(&seed).unwrap();
+    put(winner.0);
+    put(U256::from(scored.score));
+    let stored: Vec<u8> = table.bids().flat_map(|bid| bid.0.to_be_bytes::<32>()).collect();
+    put(U256::from_be_bytes(keccak256(stored).0));
+}
+
+#[test]
+fn solidity_and_rust_agree() {
+    let root = main_folder();
+    let forge = root.join("node_modules/@foundry-rs/forge-linux-amd64/bin/forge");
+    assert!(forge.is_file(), "forge is missing: run `npm ci` first");
+    let folder = root.join("target/differential");
+    std::fs::create_dir_all(&folder).unwrap();
+    let seed: u64 = rand::random();
+    eprintln!("random orders from seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut files = Vec::new();
+    for first in (0..ORDERS).step_by(usize::try_from(PER_FILE).unwrap()) {
+        let mut bytes = Vec::new();
+        (1..=PER_FILE).for_each(|order| record(order, &mut random, &mut bytes));
+        let name = format!("target/differential/{first}.bin");
+        std::fs::write(root.join(&name), bytes).unwrap();
+        files.push(name);
+    }
+    let output = Command::new(forge)
+        .current_dir(&root)
+        .env("REPLAY_FILES", files.join(","))
+        .args(["test", "--match-path", "contracts/test/differential/Replay.t.sol", "--json"])
+        .args(["--gas-limit", "18446744073709551615", "--memory-limit", "4294967296"])
+        .output()
+        .unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let text =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    assert!(output.status.success(), "seed {seed}: {text}");
+    assert!(text.contains(&format!("orders replayed: {ORDERS}")), "{text}");
+}
