@@ -73,7 +73,11 @@ pub enum Command {
     },
     /// Bids, runs workloads, serves the lease API, settles; until SIGTERM, which leaves the workloads running.
     #[command(after_help = "Example:\n  provider run --set bidding.enabled=false\n\nSIGHUP reads prices and shares again.")]
-    Run,
+    Run {
+        /// Names the places at which tests may kill the daemon, and ends.
+        #[arg(long, hide = true)]
+        list_failpoints: bool,
+    },
     /// Stops new leases or allows them again; present ones stay.
     #[command(after_help = "Example:\n  provider drain on")]
     Drain {
@@ -127,7 +131,7 @@ pub struct Owner {
     /// Keystore of the owner key.
     #[arg(long, env = "IONO_OWNER_KEY")]
     pub owner_key: PathBuf,
-    /// File with its passphrase; asked for on the terminal when left out.
+    /// File with its passphrase; a systemd credential named `owner-passphrase` when left out.
     #[arg(long, env = "IONO_OWNER_PASSPHRASE_FILE")]
     pub owner_passphrase_file: Option<PathBuf>,
 }

@@ -15,7 +15,9 @@
 pub mod api;
 pub mod bidding;
 pub mod capacity;
+pub mod chain_link;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod control;
 pub mod daemon;

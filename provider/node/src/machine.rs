@@ -14,6 +14,12 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// What was found, for people and programs.
+    #[must_use]
+    pub fn report(&self) -> serde_json::Value {
+        serde_json::json!(self.offer)
+    }
+
     /// All of it, before the owner's reserve.
     #[must_use]
     pub fn offer(&self) -> Offer {

@@ -1,7 +1,26 @@
 //! `provider`: parses the command line and hands over to the library.
 
-use clap::Parser as _;
+use std::process::ExitCode;
 
-fn main() {
-    let _cli = iono_provider::cli::Cli::parse();
+use clap::Parser as _;
+use iono_provider::cli::Cli;
+use iono_provider::commands::{self, check::Missing, output};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        output::remark("error: a TLS provider is installed already");
+        return ExitCode::FAILURE;
+    }
+    match commands::run(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The list that was printed says it all.
+            if !error.is::<Missing>() {
+                output::remark(&format!("error: {error:#}"));
+            }
+            ExitCode::FAILURE
+        }
+    }
 }
