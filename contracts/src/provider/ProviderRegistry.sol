@@ -25,8 +25,8 @@ contract ProviderRegistry is IProviderRegistry, AccessManaged {
 
     /// What a provider has leased beyond its capacity.
     struct Excess {
-        uint128 units;
-        uint128 gpus;
+        uint256 units;
+        uint256 gpus;
     }
 
     uint256 private constant NEWCOMER_TIER = 7; // SP-6
@@ -165,11 +165,11 @@ contract ProviderRegistry is IProviderRegistry, AccessManaged {
             Excess storage excess = _excess[provider];
             p = _flag(p, ProfileFlags.OVERBOOKED, true);
             if (units > freeUnits) {
-                excess.units += uint128(units - freeUnits);
+                excess.units += units - freeUnits;
                 units = freeUnits;
             }
             if (gpus > freeGpus) {
-                excess.gpus += uint128(gpus - freeGpus);
+                excess.gpus += gpus - freeGpus;
                 gpus = freeGpus;
             }
         }
@@ -182,10 +182,10 @@ contract ProviderRegistry is IProviderRegistry, AccessManaged {
         if (_has(p, ProfileFlags.OVERBOOKED)) {
             Excess memory excess = _excess[provider];
             uint256 repaid = _min(units, excess.units);
-            excess.units -= uint128(repaid);
+            excess.units -= repaid;
             units -= repaid;
             repaid = _min(gpus, excess.gpus);
-            excess.gpus -= uint128(repaid);
+            excess.gpus -= repaid;
             gpus -= repaid;
             _excess[provider] = excess;
             p = _flag(p, ProfileFlags.OVERBOOKED, excess.units != 0 || excess.gpus != 0);
@@ -299,7 +299,7 @@ contract ProviderRegistry is IProviderRegistry, AccessManaged {
         if (totalUnits < units && totalUnits < p.totalUnits()) revert ProviderRegistry_BadRecord("capacity: leased");
         if (totalGpus < gpus && totalGpus < oldGpus) revert ProviderRegistry_BadRecord("capacity: gpus leased");
 
-        Excess memory left = Excess(uint128(_excessOf(units, totalUnits)), uint128(_excessOf(gpus, totalGpus)));
+        Excess memory left = Excess(_excessOf(units, totalUnits), _excessOf(gpus, totalGpus));
         if (left.units != excess.units || left.gpus != excess.gpus) _excess[provider] = left;
         p = _flag(p.withTotalUnits(totalUnits), ProfileFlags.OVERBOOKED, left.units != 0 || left.gpus != 0);
         return _withFree(p, _excessOf(totalUnits, units), _excessOf(totalGpus, gpus));

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.37;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 /// @notice Tokens that shares divide among their holders, in one slot. `nonce` counts total losses: shares of an earlier
 ///         nonce are worth nothing.
@@ -16,18 +17,20 @@ struct SharePool {
 ///         than a millionth of a wei per share is a total loss, so shares never exceed 10^6 × tokens, and with at most
 ///         10^27 wei of SPON both fit their fields whatever the order of slashes and deposits.
 library SharePools {
+    using SafeCast for uint256;
+
     uint256 private constant SHARES_PER_TOKEN = 1e6;
 
     function deposit(SharePool storage self, uint256 tokens) internal returns (uint256 shares) {
         shares = sharesFor(self, tokens);
-        self.tokens += uint112(tokens);
-        self.shares += uint112(shares);
+        self.tokens += tokens.toUint112();
+        self.shares += shares.toUint112();
     }
 
     function redeem(SharePool storage self, uint256 shares) internal returns (uint256 tokens) {
         tokens = tokensFor(self, shares);
-        self.tokens -= uint112(tokens);
-        self.shares -= uint112(shares);
+        self.tokens -= tokens.toUint112();
+        self.shares -= shares.toUint112();
     }
 
     /// @param tokens at most what the pool holds
@@ -35,7 +38,7 @@ library SharePools {
     function slash(SharePool storage self, uint256 tokens) internal returns (uint256 taken) {
         uint256 left = self.tokens - tokens;
         if (left * SHARES_PER_TOKEN >= self.shares) {
-            self.tokens = uint112(left);
+            self.tokens = left.toUint112();
             return tokens;
         }
         taken = self.tokens;

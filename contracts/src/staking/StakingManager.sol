@@ -11,6 +11,7 @@ import {SharePool, SharePools} from "./SharePool.sol";
 import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 /// @title  StakingManager: stakes, delegations, unbonding and slashing of providers
 /// @notice Every token lies in exactly one place: a provider's active pool, where it counts, or its thawing pool, where
@@ -20,6 +21,7 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 ///         are not counted, so nobody can inflate the price of a share enough to round another's deposit away.
 contract StakingManager is IStakingManager, AccessManaged {
     using ProfileWord for Profile;
+    using SafeCast for uint256;
     using SafeERC20 for SPON;
     using SharePools for SharePool;
 
@@ -176,7 +178,7 @@ contract StakingManager is IStakingManager, AccessManaged {
         Profile profile = REGISTRY.profile(provider);
         uint256 required = tierStake[profile.trustTier()];
         // Never more than its tier asks for, so that after a great loss the way back is that of a newcomer.
-        pool.owed = uint112(Math.min(pool.owed + slashed, Math.min(required, type(uint112).max)));
+        pool.owed = Math.min(Math.min(pool.owed + slashed, required), type(uint112).max).toUint112();
         uint256 counted = _counted(pool);
         REGISTRY.setStake(provider, counted, counted >= required, false, profile.slashes() + 1);
         TOKEN.burn(slashed);
@@ -188,7 +190,7 @@ contract StakingManager is IStakingManager, AccessManaged {
         SharePool storage active = _pools[provider].active;
         if (active.shares == 0) revert StakingManager_InsufficientShares(0, 1);
         TOKEN.safeTransferFrom(msg.sender, address(this), tokens);
-        active.tokens += uint112(tokens);
+        active.tokens += tokens.toUint112();
         emit RewardAdded(provider, tokens);
         _push(provider, false);
     }
@@ -253,7 +255,7 @@ contract StakingManager is IStakingManager, AccessManaged {
         emit Staked(provider, msg.sender, tokens, shares);
 
         Pool storage pool = _pools[provider];
-        pool.owed = tokens < pool.owed ? pool.owed - uint112(tokens) : 0;
+        pool.owed = tokens < pool.owed ? pool.owed - tokens.toUint112() : 0;
         _push(provider, pool.owed == 0);
     }
 
@@ -261,8 +263,8 @@ contract StakingManager is IStakingManager, AccessManaged {
     function _delegate(uint256 provider, address delegator, uint256 tokens) private returns (uint256 shares) {
         Holding storage holding;
         (holding, shares) = _deposit(provider, delegator, tokens);
-        _pools[provider].pending += uint112(shares);
-        holding.pending += uint112(shares);
+        _pools[provider].pending += shares.toUint112();
+        holding.pending += shares.toUint112();
         emit Delegated(provider, delegator, tokens, shares, uint256(holding.era) + 1);
     }
 
@@ -274,7 +276,7 @@ contract StakingManager is IStakingManager, AccessManaged {
         shares = _sharesFor(provider, tokens);
         if (shares == 0) revert StakingManager_TooFewShares(0, 1);
         _pools[provider].active.deposit(tokens);
-        holding.shares += uint112(shares);
+        holding.shares += shares.toUint112();
     }
 
     /// @dev Active shares of the caller become thawing ones.
@@ -286,9 +288,9 @@ contract StakingManager is IStakingManager, AccessManaged {
         Pool storage pool = _pools[provider];
         Holding storage holding = _refresh(provider, msg.sender);
         if (shares > holding.shares) revert StakingManager_InsufficientShares(holding.shares, shares);
-        holding.shares -= uint112(shares);
+        holding.shares -= shares.toUint112();
         // The youngest leave first: who delegates and leaves in one era moves nothing that counts.
-        uint112 young = uint112(Math.min(shares, holding.pending));
+        uint112 young = Math.min(shares, holding.pending).toUint112();
         holding.pending -= young;
         pool.pending -= young;
 
@@ -297,12 +299,12 @@ contract StakingManager is IStakingManager, AccessManaged {
         request = ++_requestCount;
         _requests[request] = Request({
             staker: msg.sender,
-            provider: uint32(provider),
-            target: uint32(target),
+            provider: provider.toUint32(),
+            target: target.toUint32(),
             nonce: pool.thawing.nonce,
-            shares: uint112(pool.thawing.deposit(tokens)),
-            until: uint40(until),
-            minShares: uint112(Math.min(minShares, type(uint112).max))
+            shares: pool.thawing.deposit(tokens).toUint112(),
+            until: until.toUint40(),
+            minShares: Math.min(minShares, type(uint112).max).toUint112()
         });
         emit UnbondingStarted(provider, msg.sender, request, tokens, until);
         _push(provider, false);
@@ -317,7 +319,7 @@ contract StakingManager is IStakingManager, AccessManaged {
             holding.shares = 0;
             holding.pending = 0;
         }
-        uint32 era = uint32(CLOCK.current());
+        uint32 era = CLOCK.current().toUint32();
         if (pool.era != era) (pool.era, pool.pending) = (era, 0);
         if (holding.era != era) (holding.era, holding.pending) = (era, 0);
     }

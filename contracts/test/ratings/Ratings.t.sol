@@ -137,6 +137,7 @@ contract RatingsTest is Test {
     }
 
     /// The two slots hold the same as a list of all ratings would say of its last ten.
+    /// forge-config: default.fuzz.runs = 64
     function testFuzz_averageOfTheLastTen(uint8[25] memory stars) public {
         for (uint256 i; i < stars.length; ++i) {
             address tenant = _lease(i + 1, 1 hours);
@@ -158,7 +159,8 @@ contract RatingsTest is Test {
 
     /// @dev An active lease of its own wallet and tenant that paid for `secs`.
     function _lease(uint256 lease, uint256 secs) private returns (address tenant) {
-        uint256 w0 = LeaseWord.pack0(lease, 1, PROVIDER, 0, 2000, 200, 0, DURATION, 1, 0, 6);
+        // Layout of Types.sol: wallet, token, provider, decimals.
+        uint256 w0 = lease | (1 << 48) | (PROVIDER << 64) | (6 << 232);
         uint256 w1 = LeaseWord.pending(RATE, start + 60).active().withEnd(start + DURATION).withSettled(start + secs, 0);
         vm.mockCall(books, abi.encodeCall(ILeaseBook.leaseWords, (lease)), abi.encode(w0, w1, bytes32(0)));
         vm.mockCall(books, abi.encodeCall(ILeaseBook.paidSeconds, (lease)), abi.encode(secs));

@@ -106,6 +106,14 @@ contract BlsVerifierTest is Test {
         assertFalse(verifier.verify(vm.parseJsonBytes(blst, ".outsideSubgroup.g2"), s.message, s.signature));
     }
 
+    /// Hash, two pairings and what surrounds them.
+    function test_gasOfAVerification() public view {
+        Signed memory s = _signed(3);
+        uint256 before = gasleft();
+        verifier.verify(s.publicKey, s.message, s.signature);
+        assertLt(before - gasleft(), 145_000);
+    }
+
     /// Not on the curve: the precompile burns what it got, which is bounded.
     function test_gasOfAHostilePointIsBounded() public view {
         Signed memory s = _signed(1);
