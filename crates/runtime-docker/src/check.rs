@@ -58,7 +58,7 @@ impl Inner {
 
 fn volume_size() -> Enforcement {
     let missing: Vec<_> =
-        ["mkfs.ext4", "resize2fs", "mount", "umount", "losetup"].into_iter().filter(|p| !has(p)).collect();
+        ["mkfs.ext4", "e2fsck", "resize2fs", "mount", "umount"].into_iter().filter(|p| !has(p)).collect();
     if !volumes::can_bound() {
         return enforcement(
             Limit::VolumeSize,

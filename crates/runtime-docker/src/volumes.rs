@@ -235,15 +235,14 @@ async fn make(image: &Path, size: u64) -> Result<(), RuntimeError> {
     fs::rename(&beside, image).map_err(|error| failed("rename", &beside, &error))
 }
 
+/// Grows a volume while nobody uses it: a service with a writable volume is stopped before its next generation starts.
 async fn grow(image: &Path, mount: &Path, size: u64) -> Result<(), RuntimeError> {
-    allocate(image, size)?;
-    if !is_mounted(mount)? {
-        run("mount", &["-o", "loop,nosuid,nodev"], &[image, mount]).await?;
+    if is_mounted(mount)? {
+        run("umount", &[], &[mount]).await?;
     }
-    let source = mounts()?.into_iter().find(|(_, target)| target == mount).map(|(source, _)| source);
-    let source = source.ok_or_else(|| RuntimeError::Engine(format!("{} is not mounted", mount.display())))?;
-    run("losetup", &["-c"], &[Path::new(&source)]).await?;
-    run("resize2fs", &[], &[Path::new(&source)]).await
+    allocate(image, size)?;
+    run("e2fsck", &["-p", "-f"], &[image]).await?;
+    run("resize2fs", &[], &[image]).await
 }
 
 fn allocate(path: &Path, size: u64) -> Result<(), RuntimeError> {

@@ -47,7 +47,7 @@ pub trait Harness: Send + Sync {
     fn forgetful(&self) -> Arc<dyn Runtime>;
     /// The same, with an engine that cannot be reached.
     fn unreachable(&self) -> Arc<dyn Runtime>;
-    /// An image on the node with all of busybox in `/bin`.
+    /// An image on the node with all of busybox and `udp-echo PORT` in `/bin`.
     fn image(&self) -> String;
     /// Everything that the engine and the host still have of a lease, asked without the runtime.
     async fn leftovers(&self, lease: LeaseId) -> Vec<String>;

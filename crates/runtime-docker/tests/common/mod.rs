@@ -13,7 +13,7 @@ use iono_runtime::conformance::Harness;
 use iono_runtime::{Owner, Runtime, Vault};
 use iono_runtime_docker::{DockerConfig, DockerRuntime};
 
-pub(crate) const IMAGE: &str = "iono-test/busybox:1";
+pub(crate) const IMAGE: &str = "iono-test/busybox:2";
 
 pub(crate) struct Docker {
     pub(crate) dir: tempfile::TempDir,
@@ -43,7 +43,17 @@ pub(crate) fn output(program: &str, args: &[&str]) -> String {
     output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
 }
 
-/// Makes an image of busybox alone from a tar of its root.
+/// A static program from the C file beside this one.
+fn udp_echo() -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, program) = (dir.path().join("udp_echo.c"), dir.path().join("udp-echo"));
+    std::fs::write(&source, include_str!("udp_echo.c")).unwrap();
+    let made = Command::new("cc").args(["-static", "-O1", "-o"]).args([&program, &source]).status().unwrap();
+    assert!(made.success());
+    std::fs::read(program).unwrap()
+}
+
+/// Makes an image of busybox and the echo program from a tar of its root.
 pub(crate) fn build_image(name: &str, changes: &[&str]) {
     let busybox = ["/bin/busybox", "/usr/bin/busybox"].iter().map(PathBuf::from).find(|path| path.exists());
     let busybox = std::fs::read(busybox.expect("busybox-static is installed")).unwrap();
@@ -60,6 +70,7 @@ pub(crate) fn build_image(name: &str, changes: &[&str]) {
         }
     };
     entry("bin/busybox", 0o755, tar::EntryType::Regular, &busybox, "");
+    entry("bin/udp-echo", 0o755, tar::EntryType::Regular, &udp_echo(), "");
     entry("tmp/", 0o1777, tar::EntryType::Directory, &[], "");
     for applet in applets.lines().filter(|applet| *applet != "busybox") {
         entry(&format!("bin/{applet}"), 0o777, tar::EntryType::Symlink, &[], "busybox");

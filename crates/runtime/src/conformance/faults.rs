@@ -43,7 +43,7 @@ pub async fn image_that_cannot_be_had(harness: &dyn Harness) {
 pub async fn log_flood_is_bounded(harness: &dyn Harness) {
     with_lease(harness, async |lease| {
         let runtime = harness.runtime();
-        let line = "yes 0123456789012345678901234567890123456789 | head -c 20000000; echo the-end";
+        let line = "yes 0123456789012345678901234567890123456789 | head -c 20000000; echo; echo the-end";
         drop(runtime.apply(&workload(lease, vec![job(harness, "flood", line)]), &NoSwitchboard).await);
         eventually("the flood ends", async || {
             let options = LogOptions { tail: Some(5), ..LogOptions::default() };

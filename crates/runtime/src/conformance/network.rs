@@ -50,7 +50,7 @@ pub async fn answers_udp(harness: &dyn Harness) {
         drop(free);
         let route = Route::Port { protocol: Transport::Udp, listen, service: "echo".to_owned(), port: 9_000 };
         let routed = Routed::new(lease, vec![route]).await;
-        let mut service = shell(harness, "echo", "exec udpsvd -E 0.0.0.0 9000 cat");
+        let mut service = shell(harness, "echo", "exec udp-echo 9000");
         service.ports = vec![Port { number: 9_000, protocol: Protocol::Udp }];
         harness.runtime().apply(&workload(lease, vec![service]), &routed).await.expect("applied");
         let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
@@ -82,10 +82,11 @@ pub async fn keeps_leases_and_host_apart(harness: &dyn Harness) {
             let port = host.local_addr().expect("bound").port();
             let victim = replicas(&*runtime, victim, "web").await.remove(0).address.expect("an address");
             let call = async |to: &str| {
-                let line = format!("wget -q -T 2 -O - http://{to}/");
+                let line = format!("timeout 2 wget -q -O - http://{to}/");
                 run(&*runtime, lease, "caller", &line, "").await
             };
-            assert_eq!(call(&format!("web:{PORT}")).await.out, "body-own\n");
+            let own = call(&format!("web:{PORT}")).await;
+            assert_eq!(own.out, "body-own\n", "{}", own.err);
             let gateway =
                 run(&*runtime, lease, "caller", "ip route | sed -n 's/default via \\([^ ]*\\).*/\\1/p'", "")
                     .await;
