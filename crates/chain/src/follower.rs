@@ -67,8 +67,6 @@ pub struct Follower {
     cursor: Option<BlockRef>,
     /// The next final range, read while the caller works on the last one.
     ahead: Option<Ahead>,
-    /// The cursor's hash must be compared with the chain's: after a start and after an outage.
-    doubtful: bool,
     wait: Duration,
 }
 
@@ -95,7 +93,6 @@ impl Follower {
             wake: Wake::new(config.poll(), config.ws.clone()),
             cursor,
             ahead: None,
-            doubtful: true,
             wait: config.poll(),
         })
     }
@@ -121,11 +118,9 @@ impl Follower {
                 Ok(None) => self.wake.wait().await,
                 Err(LookError::Store(error)) => return Err(error),
                 Err(LookError::Fetch(FetchError::Moved)) => {
-                    self.doubtful = true;
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
                 Err(LookError::Fetch(FetchError::Rpc(error))) => {
-                    self.doubtful = true;
                     tracing::debug!(%error, "the RPC failed; trying again");
                     tokio::time::sleep(self.wait).await;
                     self.wait = (self.wait * 2).min(LONGEST_WAIT);
@@ -210,11 +205,6 @@ impl Follower {
             std::cmp::Ordering::Greater if head.block.number == cursor.number + 1 => {
                 head.parent == cursor.hash
             }
-            std::cmp::Ordering::Greater
-                if !self.doubtful && head.block.number - cursor.number > self.depth =>
-            {
-                true
-            }
             std::cmp::Ordering::Greater => self.is_canonical(cursor).await?,
             // A shorter chain, or an endpoint that lags behind: only a block that differs is a re-org.
             std::cmp::Ordering::Less => {
@@ -226,7 +216,6 @@ impl Follower {
             }
         };
         if same {
-            self.doubtful = false;
             return Ok(None);
         }
         for block in self.store.blocks().await.map_err(ChainError::from)? {

@@ -171,7 +171,7 @@ enum Step {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 50, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 50, failure_persistence: None, ..ProptestConfig::default() })]
     /// Whatever the chain does and whenever the daemon dies, store and chain agree in the end.
     #[test]
     fn store_and_chain_agree(steps in prop::collection::vec(prop_oneof![
@@ -184,7 +184,6 @@ proptest! {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let rig = Rig::new(Anvil::start().await.unwrap()).await;
-            rig.anvil.mine(10).await.unwrap();
             let mut follower = rig.follower().await;
             for (index, step) in steps.into_iter().enumerate() {
                 match step {

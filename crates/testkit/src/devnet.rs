@@ -14,10 +14,10 @@ use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context, Result, bail, ensure};
 use fs4::FileExt;
 use iono_bindings::{
-    AddressBook, IDevDollar, IERC20, IEscrow, IOrderBook, IProviderRegistry, IStakingManager, ProviderRecord,
-    Spec, Terms, order_flags,
+    AddressBook, IDevDollar, IERC20, IEscrow, ILeaseBook, IOrderBook, IProviderRegistry, IStakingManager,
+    LeaseWords, ProviderRecord, Spec, Terms, order_flags,
 };
-use iono_primitives::{OrderId, ProviderId, Rate, Resources, TokenId, WalletId};
+use iono_primitives::{LeaseId, OrderId, ProviderId, Rate, Resources, TokenId, WalletId};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -261,6 +261,18 @@ impl Devnet {
             self.send(owner, self.book.order_book, IOrderBook::createOrderCall { terms, spec }).await?;
         let created = receipt.decoded_log::<IOrderBook::OrderCreated>().context("no OrderCreated")?;
         Ok(OrderId(created.order.to()))
+    }
+
+    /// What the chain knows of a lease.
+    ///
+    /// # Errors
+    /// When the RPC fails.
+    pub async fn lease(&self, lease: LeaseId) -> Result<LeaseWords> {
+        let words = ILeaseBook::new(self.book.lease_book, self.anvil.provider())
+            .leaseWords(lease.into())
+            .call()
+            .await?;
+        Ok(LeaseWords::read([words.word0, words.word1]))
     }
 
     /// Bids for an order with a provider's hot key.

@@ -47,6 +47,8 @@ pub(super) struct Worker {
     doubts: HashMap<String, Instant>,
     /// Head at which mined intents were last compared.
     compared: u64,
+    /// An intent was mined since then.
+    fresh: bool,
     balance_at: Option<Instant>,
 }
 
@@ -95,6 +97,7 @@ impl Worker {
             expected: None,
             doubts: HashMap::new(),
             compared: 0,
+            fresh: false,
             balance_at: None,
         }
     }
@@ -138,10 +141,11 @@ impl Worker {
             return Ok(());
         }
         let account = self.account().await?;
+        let fresh = std::mem::take(&mut self.fresh);
         for intent in intents.iter().filter(|i| i.state == IntentState::Sent) {
             self.track(intent, &account).await?;
         }
-        if account.head != self.compared {
+        if fresh || account.head != self.compared {
             for intent in intents.iter().filter(|i| i.state == IntentState::Mined) {
                 self.compare(intent, &account).await?;
             }
@@ -388,6 +392,7 @@ impl Worker {
             gas_price: receipt.effective_gas_price,
         });
         self.write(intent, IntentState::Mined, intent.nonce, &job).await?;
+        self.fresh = true;
         metrics::counter!("iono_sender_mined_total").increment(1);
         metrics::counter!("iono_sender_gas_used_total").increment(receipt.gas_used);
         tracing::debug!(key = intent.key, block, transaction = %receipt.transaction_hash, "mined");

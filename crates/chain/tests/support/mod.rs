@@ -44,6 +44,7 @@ impl Rig {
         let request = TransactionRequest::default().with_deploy_code(init);
         let sent = anvil.signing(&anvil.key(0)).send_transaction(request).await.unwrap();
         let echo = sent.get_receipt().await.unwrap().contract_address.unwrap();
+        anvil.mine(10).await.unwrap(); // no re-org of a test reaches the contract
         let chain_id = anvil.provider().get_chain_id().await.unwrap();
         let url = format!("sqlite:{}", dir.path().join("store.db").display());
         let store = iono_store::connect(&url).await.unwrap();
