@@ -116,6 +116,7 @@ fn solidity_and_rust_agree() {
     let output = Command::new(forge)
         .current_dir(&root)
         .env("REPLAY_FILES", files.join(","))
+        .env("REPLAY_ORDERS", ORDERS.to_string())
         .args(["test", "--match-path", "contracts/test/differential/Replay.t.sol", "--json"])
         .args(["--gas-limit", "18446744073709551615", "--memory-limit", "4294967296"])
         .output()
@@ -124,5 +125,5 @@ fn solidity_and_rust_agree() {
     let text =
         [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     assert!(output.status.success(), "seed {seed}: {text}");
-    assert!(text.contains(&format!("orders replayed: {ORDERS}")), "{text}");
+    assert!(text.contains("\"status\":\"Success\""), "{text}");
 }
