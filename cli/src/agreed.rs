@@ -26,7 +26,7 @@ pub(crate) async fn agreed(chain: &Chain, lease: u64) -> Result<Agreed> {
         chain.all_events::<ILeaseBook::LeaseUpdated>(chain.book.lease_book, [id, None, None]),
         chain.all_events::<ILeaseBook::ManifestChanged>(chain.book.lease_book, [id, None, None]),
     )?;
-    let (created, log) = orders.into_iter().next_back().ok_or_else(|| unknown(lease))?;
+    let (created, log) = orders.into_iter().next_back().ok_or_else(|| unknown("order", lease))?;
     let mut agreed = Agreed {
         manifest_hash: created.spec.manifestHash,
         spec: created.spec,
@@ -49,9 +49,9 @@ pub(crate) async fn agreed(chain: &Chain, lease: u64) -> Result<Agreed> {
     Ok(agreed)
 }
 
-/// No order has this number.
-pub(crate) fn unknown(lease: u64) -> Failure {
-    Failure::new(Kind::NotFound, format!("there is no order or lease {lease}")).hint("`iono ps --all` lists yours")
+/// No order or lease has this number.
+pub(crate) fn unknown(what: &str, id: u64) -> Failure {
+    Failure::new(Kind::NotFound, format!("there is no {what} {id}")).hint("`iono ps --all` lists yours")
 }
 
 fn place(log: &Log) -> (u64, u64) {

@@ -25,7 +25,7 @@ pub(crate) struct LeaseFile {
     pub(crate) manifest: String,
     /// Known once the order is in a block.
     pub(crate) order: Option<u64>,
-    /// The provider has the manifest, or the order came to nothing.
+    /// The provider has the manifest.
     pub(crate) done: bool,
     /// Unix seconds.
     pub(crate) created: u64,
@@ -89,6 +89,16 @@ impl LeaseFile {
         }
         found.sort_by_key(|file| file.created);
         Ok(found)
+    }
+
+    /// Forgets a deployment that came to nothing: it may hold secrets.
+    pub(crate) fn remove(&self, home: &Home) -> Result<()> {
+        match std::fs::remove_file(path(home, self.hash)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).or_fail(Kind::Setup, "cannot remove the lease's file")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The manifest in it.

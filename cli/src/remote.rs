@@ -35,7 +35,7 @@ impl Remote {
     pub(crate) async fn open(context: &Context, chain: &Chain, lease: u64, need: Need) -> Result<Self> {
         let words = lease_words(chain, lease).await?;
         if matches!(words.lease_state(), None | Some(LeaseState::None)) {
-            return Err(agreed::unknown(lease));
+            return Err(agreed::unknown("lease", lease));
         }
         let provider = Provider::load(chain, words.provider).await?;
         let identity = identity(context, chain, words.wallet, need).await?;

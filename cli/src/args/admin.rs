@@ -63,7 +63,7 @@ pub(crate) enum Token {
         price: String,
     },
     /// Disable a token for new orders and deposits; what is there can always leave
-    #[command(after_help = "Examples:\n  iono admin token disable USD")]
+    #[command(after_help = "Examples:\n  iono admin token disable DUSD")]
     Disable {
         /// Symbol, number or address
         token: String,

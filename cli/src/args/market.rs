@@ -31,7 +31,7 @@ pub(crate) struct Market {
 #[command(after_help = "\
 Examples:
   iono quote deploy.yaml
-  iono quote deploy.yaml --duration 7d --max-rate 0.05 --token USD")]
+  iono quote deploy.yaml --duration 7d --max-rate 0.05 --token DUSD")]
 pub(crate) struct Quote {
     /// The manifest
     pub(crate) file: PathBuf,

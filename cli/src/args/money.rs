@@ -10,7 +10,7 @@ use clap::Args;
 #[command(after_help = "\
 Examples:
   iono deposit 20
-  iono deposit 20 --token USD --wallet 7
+  iono deposit 20 --token DUSD --wallet 7
   iono deposit 20 --new-wallet --json")]
 pub(crate) struct Deposit {
     /// Whole tokens, such as 12.5
@@ -33,7 +33,7 @@ pub(crate) struct Deposit {
 #[command(after_help = "\
 Examples:
   iono withdraw 5
-  iono withdraw all --token USD --to 0x70997970C51812dc3A010C7d01b50e0d17dc79C8")]
+  iono withdraw all --token DUSD --to 0x70997970C51812dc3A010C7d01b50e0d17dc79C8")]
 pub(crate) struct Withdraw {
     /// Whole tokens, or `all`
     pub(crate) amount: String,

@@ -48,7 +48,7 @@ pub(crate) enum Provider {
         to: Address,
     },
     /// Send a provider's earnings to its payout address (anyone)
-    #[command(after_help = "Examples:\n  iono provider cash-out 3\n  iono provider cash-out 3 --token USD")]
+    #[command(after_help = "Examples:\n  iono provider cash-out 3\n  iono provider cash-out 3 --token DUSD")]
     CashOut {
         /// The provider
         provider: u32,
@@ -57,7 +57,7 @@ pub(crate) enum Provider {
         token: Option<String>,
     },
     /// Take tokens out of the provider's own account contract (owner)
-    #[command(after_help = "Examples:\n  iono provider sweep 3 --token USD")]
+    #[command(after_help = "Examples:\n  iono provider sweep 3 --token DUSD")]
     Sweep {
         /// The provider
         provider: u32,

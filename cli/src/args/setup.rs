@@ -13,7 +13,7 @@ use clap_complete::Shell;
 #[command(after_help = "\
 Examples:
   iono init --rpc http://127.0.0.1:8545 --address-book target/devnet.json
-  iono init --rpc https://rpc.example.org --rpc https://spare.example.org --address-book book.json --token USD")]
+  iono init --rpc https://rpc.example.org --rpc https://spare.example.org --address-book book.json --token DUSD")]
 pub(crate) struct Init {
     /// Payment token used when a command names none: symbol, number or address
     #[arg(long)]
@@ -92,7 +92,7 @@ pub(crate) struct ImportSource {
 /// Mints the devnet's test token to your key. On an Anvil devnet an account that cannot pay for gas is given one ether
 /// as well.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  iono faucet\n  iono faucet --amount 250 --token USD")]
+#[command(after_help = "Examples:\n  iono faucet\n  iono faucet --amount 250 --token DUSD")]
 pub(crate) struct Faucet {
     /// Whole tokens to mint
     #[arg(long, default_value = "100")]

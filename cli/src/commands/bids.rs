@@ -60,7 +60,7 @@ pub(crate) async fn run(context: &Context, args: &Bids) -> Result<Report> {
     let (order, _) = order_words(&chain, args.order).await?;
     let state = order.order_state().unwrap_or(OrderState::None);
     if state == OrderState::None {
-        return Err(agreed::unknown(args.order));
+        return Err(agreed::unknown("order", args.order));
     }
     let token = tokens.by_id(order.token)?;
     let bids = scored(&chain, args.order, &order).await?;

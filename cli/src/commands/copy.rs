@@ -113,7 +113,7 @@ fn size_of(path: &Path) -> std::io::Result<u64> {
 
 async fn fetch(context: &Context, lease: u64, service: String, path: String, to: &Path) -> Result<Report> {
     let chain = context.chain().await?;
-    let remote = Remote::open(context, &chain, lease, Need::Read).await?;
+    let remote = Remote::open(context, &chain, lease, Need::Write).await?;
     let place = FilePath { service: service.clone(), replica: None, path: path.clone() };
     let archive = remote.client.copy_out(remote.lease, &place).await.or_remote("the provider did not give the files")?;
     let archive = archive.map_err(std::io::Error::other).boxed();

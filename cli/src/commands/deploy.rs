@@ -27,6 +27,9 @@ use crate::time;
 use crate::token::{Token, Tokens};
 use crate::tx::{Sender, Sent, Step};
 
+/// Seconds after which an order that is in no block will never be.
+const FORGET: u64 = 3_600;
+
 /// Seconds that each step took, from the command's start.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(crate) struct Seconds {
@@ -138,9 +141,12 @@ async fn resume(
     let mut failed = None;
     for mut file in LeaseFile::interrupted(&context.home, chain, sender.address())? {
         let Some(order) = order_of(chain, &file).await? else {
-            // The order never reached a block: there is nothing to continue and nothing was paid.
-            file.done = true;
-            file.save(&context.home)?;
+            if iono_identity::unix_now().saturating_sub(file.created) < FORGET {
+                context.output.warn("a deployment was interrupted before its order was in a block; look again later");
+            } else {
+                // Its order never reached a block: there is nothing to continue and nothing was paid.
+                file.remove(&context.home)?;
+            }
             continue;
         };
         file.order = Some(order);
@@ -193,8 +199,7 @@ impl Run<'_> {
         let done = self.to_the_end(order, &mut file, tokens).await;
         // What cannot go on is not tried again by --resume.
         if done.as_ref().is_err_and(|failure| failure.kind == Kind::NoMatch) {
-            file.done = true;
-            file.save(&self.context.home)?;
+            file.remove(&self.context.home)?;
         }
         done
     }

@@ -23,7 +23,7 @@ use crate::tx::Step;
 async fn known(chain: &Chain, lease: u64) -> Result<LeaseWords> {
     let words = lease_words(chain, lease).await?;
     match words.lease_state() {
-        None | Some(LeaseState::None) => Err(agreed::unknown(lease)),
+        None | Some(LeaseState::None) => Err(agreed::unknown("lease", lease)),
         Some(_) => Ok(words),
     }
 }

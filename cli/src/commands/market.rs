@@ -5,6 +5,7 @@ use std::path::Path;
 
 use iono_manifest::{Deployment, Diagnostics, OrderPlan};
 use iono_primitives::Region;
+use iono_primitives::money::format_decimal;
 use serde_json::{Value, json};
 
 use crate::args::market::{Manifest, Market, Price, Quote};
@@ -18,6 +19,9 @@ use crate::prices::{Prices, Range, dollars, show};
 use crate::providers::{Provider, stars};
 use crate::time;
 use crate::token::{Token, Tokens};
+
+/// Digits of sums in a manifest's own denomination.
+const SHOWN: u8 = 6;
 
 pub(crate) async fn market(context: &Context, args: &Market) -> Result<Report> {
     let chain = context.chain().await?;
@@ -205,11 +209,10 @@ pub(crate) async fn manifest(context: &Context, args: &Manifest) -> Result<Repor
     let text = manifest_file::text(file)?;
     let deployment = match manifest_file::parse(&text) {
         Ok(deployment) => deployment,
-        Err(found) => return Ok(unusable(file, None, &found)),
+        Err(found) => return Ok(unusable(file, &found)),
     };
-    if let Err(found) = manifest_file::resolve(file, &deployment) {
-        return Ok(unusable(file, Some(&deployment), &found));
-    }
+    // Secrets that are not on this machine do not make a manifest bad; a deployment from here would fail.
+    let missing = manifest_file::resolve(file, &deployment).err();
     let plan = deployment.order();
     let duration = plan.duration.unwrap_or(DEFAULT_DURATION);
     // Fees and bracket need the chain; everything else does not.
@@ -240,17 +243,18 @@ pub(crate) async fn manifest(context: &Context, args: &Manifest) -> Result<Repor
         "market_unknown": why_not,
         "errors": [],
         "warnings": deployment.warnings,
+        "missing_secrets": missing,
     });
     let names: Vec<String> =
         deployment.services.iter().map(|entry| format!("{} × {}", entry.service.count, entry.service.name)).collect();
-    let at_most = plan.max_price.rate.gross(u64::from(duration), 18);
+    let at_most = plan.max_price.rate.gross(u64::from(duration), SHOWN);
     let denomination = &plan.max_price.denomination;
     let mut pairs = vec![
         ("dialect", dialect(&deployment)),
         ("services", names.join(", ")),
         ("resources", plan.resources.to_string()),
         ("time", plan.duration.map_or_else(|| "not said; a day is taken".to_owned(), |secs| time::span(secs.into()))),
-        ("at most", format!("{} {denomination}/h, {} {denomination} in all", plan.max_price.rate.hourly(), iono_primitives::money::format_decimal(at_most, 18))),
+        ("at most", format!("{} {denomination}/h, {} {denomination} in all", plan.max_price.rate.hourly(), format_decimal(at_most, SHOWN))),
     ];
     if !plan.max_price.conversion.is_empty() {
         pairs.push(("price", plan.max_price.conversion.clone()));
@@ -262,6 +266,9 @@ pub(crate) async fn manifest(context: &Context, args: &Manifest) -> Result<Repor
     }
     for warning in &deployment.warnings {
         pairs.push(("warning", format!("{}:{}: {}", warning.line, warning.column, warning.message)));
+    }
+    for secret in missing.iter().flat_map(|found| &found.0) {
+        pairs.push(("missing", format!("{}:{}: {}", secret.line, secret.column, secret.message)));
     }
     Ok(Report::new(&json, facts(&pairs)))
 }
@@ -286,19 +293,19 @@ fn cost(plan: &OrderPlan, duration: u32) -> Value {
         "denomination": price.denomination,
         "max_rate_per_hour": price.rate.hourly(),
         "duration_seconds": duration,
-        "max_cost": iono_primitives::money::format_decimal(price.rate.gross(u64::from(duration), 18), 18),
+        "max_cost": format_decimal(price.rate.gross(u64::from(duration), SHOWN), SHOWN),
         "conversion": price.conversion,
     })
 }
 
 /// A manifest that cannot be ordered, and why: the result of a check, so it goes to stdout.
-fn unusable(file: &Path, deployment: Option<&Deployment>, found: &Diagnostics) -> Report {
+fn unusable(file: &Path, found: &Diagnostics) -> Report {
     let json = json!({
         "file": file,
         "ok": false,
-        "dialect": deployment.map(|deployment| deployment.format),
+        "dialect": null,
         "errors": found,
-        "warnings": deployment.map(|deployment| &deployment.warnings),
+        "warnings": [],
     });
     Report { status: Kind::Manifest as u8, ..Report::new(&json, manifest_file::findings(file, found).join("\n")) }
 }

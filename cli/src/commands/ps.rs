@@ -156,7 +156,7 @@ pub(crate) async fn status(context: &Context, args: &Status) -> Result<Report> {
     let tokens = Tokens::load(&chain).await?;
     let (order, _) = order_words(&chain, args.lease).await?;
     let words = match order.order_state() {
-        None | Some(OrderState::None) => return Err(agreed::unknown(args.lease)),
+        None | Some(OrderState::None) => return Err(agreed::unknown("order", args.lease)),
         Some(OrderState::Matched) => lease_words(&chain, args.lease).await?,
         Some(_) => return Ok(order_status(args.lease, &order, &tokens)),
     };

@@ -43,7 +43,7 @@ impl Run<'_> {
                 Some(OrderState::Cancelled) => {
                     return Err(Failure::new(Kind::NoMatch, format!("order {order} was cancelled")));
                 }
-                Some(OrderState::None) | None => return Err(agreed::unknown(order)),
+                Some(OrderState::None) | None => return Err(agreed::unknown("order", order)),
             }
             let head = self.chain.block_number().await?;
             let bids = words.occupancy.count_ones();
@@ -82,7 +82,7 @@ impl Run<'_> {
                 Some(LeaseState::Active | LeaseState::Paused) => return Ok(words),
                 Some(LeaseState::Closed) => return Err(self.closed(lease, &words).await),
                 Some(LeaseState::Pending) => {}
-                Some(LeaseState::None) | None => return Err(agreed::unknown(lease)),
+                Some(LeaseState::None) | None => return Err(agreed::unknown("lease", lease)),
             }
             let (_, now) = self.chain.head().await?;
             let left = words.end.saturating_sub(now);

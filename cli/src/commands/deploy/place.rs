@@ -28,10 +28,6 @@ impl Run<'_> {
         let (wallet, free) = paying(self.context.wallet(wallet), chain, owner, token).await?;
         let missing = cost.needed().saturating_sub(free);
         self.progress.wait("ordering");
-        // Before anything is sent: a process that dies now is continued by --resume.
-        if !self.context.global.dry_run {
-            file.save(&self.context.home)?;
-        }
         let (terms, spec) = (draft.terms(wallet), draft.spec(manifest));
         let step = if missing.is_zero() {
             let call = IOrderBook::createOrderCall { terms, spec };
@@ -53,7 +49,21 @@ impl Run<'_> {
             };
             Step::new("permit_and_create", "order", chain.book.order_book, &call)
         };
-        let Some(sent) = self.sender.send(step).await? else { return Ok(None) };
+        // Before the order is sent: a process that dies now is continued by --resume.
+        if !self.context.global.dry_run {
+            file.save(&self.context.home)?;
+        }
+        let sent = match self.sender.send(step).await {
+            Ok(Some(sent)) => sent,
+            Ok(None) => return Ok(None),
+            Err(failure) => {
+                // Refused for sure: there is nothing to continue. After a timeout the order may still come.
+                if matches!(failure.kind, Kind::Refused | Kind::Funds) {
+                    file.remove(&self.context.home)?;
+                }
+                return Err(failure);
+            }
+        };
         let created = sent
             .event::<IOrderBook::OrderCreated>()
             .ok_or_else(|| Failure::new(Kind::Rpc, "the receipt shows no order"))?;
