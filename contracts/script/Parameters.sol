@@ -74,18 +74,20 @@ abstract contract Parameters is CommonBase {
 
     /// @notice The market's first terms (layout in IPaymentTokens).
     function terms() internal view returns (uint256) {
-        return TermsWord.pack({
-            commission_: vm.envOr("COMMISSION", uint256(2000)),
-            payerFee_: vm.envOr("PAYER_FEE", uint256(200)),
-            receiverFee_: vm.envOr("RECEIVER_FEE", uint256(200)),
-            tier1Rebate_: vm.envOr("TIER1_REBATE", uint256(2500)),
-            policy_: 1,
-            bidBlocks_: vm.envOr("BID_BLOCKS", uint256(2)),
-            bracket_: vm.envOr("BRACKET", uint256(1500)),
-            matchFee_: vm.envOr("MATCH_FEE", uint256(5)),
-            minDeposit_: vm.envOr("MIN_DEPOSIT", uint256(500)),
-            missPenalty_: vm.envOr("MISS_PENALTY", uint256(500))
-        });
+        return TermsWord.pack(
+            TermsWord.Fields({
+                commission: vm.envOr("COMMISSION", uint256(2000)),
+                payerFee: vm.envOr("PAYER_FEE", uint256(200)),
+                receiverFee: vm.envOr("RECEIVER_FEE", uint256(200)),
+                tier1Rebate: vm.envOr("TIER1_REBATE", uint256(2500)),
+                policy: 1,
+                bidBlocks: vm.envOr("BID_BLOCKS", uint256(2)),
+                bracket: vm.envOr("BRACKET", uint256(1500)),
+                matchFee: vm.envOr("MATCH_FEE", uint256(5)),
+                minDeposit: vm.envOr("MIN_DEPOSIT", uint256(500)),
+                missPenalty: vm.envOr("MISS_PENALTY", uint256(500))
+            })
+        );
     }
 
     /// @notice The first match policy (layout in IMatchPolicy): price, region, rating, availability, slashes, tier,

@@ -25,21 +25,25 @@ library LeaseWord {
     uint256 internal constant BY_PROVIDER = 1;
     uint256 internal constant BY_ARBITER = 2;
 
-    function pack0(
-        uint256 wallet_,
-        uint256 token_,
-        uint256 provider_,
-        uint256 fizz_,
-        uint256 fee_,
-        uint256 payerFee_,
-        uint256 fizzShare_,
-        uint256 duration_,
-        uint256 units_,
-        uint256 gpus_,
-        uint256 decimals_
-    ) internal pure returns (uint256) {
-        return wallet_ | (token_ << 48) | (provider_ << 64) | (fizz_ << 96) | (fee_ << 128) | (payerFee_ << 144)
-            | (fizzShare_ << 160) | (duration_ << DURATION) | (units_ << UNITS) | (gpus_ << 224) | (decimals_ << 232);
+    /// @notice Who and in which token: one part of the first word, to be joined with `packTerms` and `packSize`.
+    function packParties(uint256 wallet_, uint256 token_, uint256 provider_, uint256 fizz_)
+        internal
+        pure
+        returns (uint256)
+    {
+        return wallet_ | (token_ << 48) | (provider_ << 64) | (fizz_ << 96);
+    }
+
+    function packTerms(uint256 fee_, uint256 payerFee_, uint256 fizzShare_, uint256 duration_)
+        internal
+        pure
+        returns (uint256)
+    {
+        return (fee_ << 128) | (payerFee_ << 144) | (fizzShare_ << 160) | (duration_ << DURATION);
+    }
+
+    function packSize(uint256 units_, uint256 gpus_, uint256 decimals_) internal pure returns (uint256) {
+        return (units_ << UNITS) | (gpus_ << 224) | (decimals_ << 232);
     }
 
     function wallet(uint256 w0) internal pure returns (uint256) {

@@ -9,20 +9,20 @@ library OrderWord {
     uint256 private constant STATE = 136;
     uint256 internal constant OCCUPANCY = 192;
 
+    /// @notice An open order's terms: one part of the first word, to be joined with `packMarket` and `packSize`.
     /// @dev The caller has checked that requirements fit 18 bits and flags 6.
-    function pack0(
-        uint256 wallet_,
-        Terms calldata terms,
-        uint256 closeBlock_,
-        uint256 policy_,
-        uint256 decimals_,
-        uint256 units_,
-        uint256 gpus_
-    ) internal pure returns (uint256) {
-        return wallet_ | (uint256(terms.token) << 48) | (closeBlock_ << 64) | (uint256(terms.duration) << 104)
-            | (uint256(OrderState.Open) << STATE) | (policy_ << 144) | (decimals_ << 184)
-            | (uint256(terms.region) << 192) | (uint256(terms.requirements) << 208) | (uint256(terms.flags) << 226)
-            | (units_ << 232) | (gpus_ << 248);
+    function packTerms(uint256 wallet_, Terms calldata terms) internal pure returns (uint256) {
+        return wallet_ | (uint256(terms.token) << 48) | (uint256(terms.duration) << 104)
+            | (uint256(OrderState.Open) << STATE) | (uint256(terms.region) << 192)
+            | (uint256(terms.requirements) << 208) | (uint256(terms.flags) << 226);
+    }
+
+    function packMarket(uint256 closeBlock_, uint256 policy_, uint256 decimals_) internal pure returns (uint256) {
+        return (closeBlock_ << 64) | (policy_ << 144) | (decimals_ << 184);
+    }
+
+    function packSize(uint256 units_, uint256 gpus_) internal pure returns (uint256) {
+        return (units_ << 232) | (gpus_ << 248);
     }
 
     function pack1(uint256 maxRate_, uint256 fee_, uint256 payerFee_, uint256 matchFee_)

@@ -3,20 +3,24 @@ pragma solidity ^0.8.37;
 
 /// @title  TermsWord: reads and packs the market's terms (layout in IPaymentTokens)
 library TermsWord {
-    function pack(
-        uint256 commission_,
-        uint256 payerFee_,
-        uint256 receiverFee_,
-        uint256 tier1Rebate_,
-        uint256 policy_,
-        uint256 bidBlocks_,
-        uint256 bracket_,
-        uint256 matchFee_,
-        uint256 minDeposit_,
-        uint256 missPenalty_
-    ) internal pure returns (uint256) {
-        return commission_ | (payerFee_ << 16) | (receiverFee_ << 32) | (tier1Rebate_ << 48) | (policy_ << 64)
-            | (bidBlocks_ << 80) | (bracket_ << 88) | (matchFee_ << 120) | (minDeposit_ << 152) | (missPenalty_ << 184);
+    /// @notice Units as the getters below say.
+    struct Fields {
+        uint256 commission;
+        uint256 payerFee;
+        uint256 receiverFee;
+        uint256 tier1Rebate;
+        uint256 policy;
+        uint256 bidBlocks;
+        uint256 bracket;
+        uint256 matchFee;
+        uint256 minDeposit;
+        uint256 missPenalty;
+    }
+
+    function pack(Fields memory f) internal pure returns (uint256) {
+        return f.commission | (f.payerFee << 16) | (f.receiverFee << 32) | (f.tier1Rebate << 48) | (f.policy << 64)
+            | (f.bidBlocks << 80) | (f.bracket << 88) | (f.matchFee << 120) | (f.minDeposit << 152)
+            | (f.missPenalty << 184);
     }
 
     /// @return bp of the gross

@@ -48,34 +48,14 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
         returns (uint256 locked)
     {
         if (msg.sender != ORDER_BOOK) revert LeaseBook_NotBook(msg.sender);
-        uint256 fee = OrderWord.fee(orderWord1);
-        if (bid.trustTier() == TIER_1) fee -= fee * TermsWord.tier1Rebate(PAYMENT_TOKENS.termsWord()) / Bill.BP;
-        uint256 provider = bid.provider();
-        uint256 units = OrderWord.units(orderWord0);
-        uint256 gpus = OrderWord.gpus(orderWord0);
-        Lease storage l = _leases[lease];
-        uint256 fizzShare;
-        if (bid.fizz() != 0) (l.payee, fizzShare) = _fizzShare(provider, bid.fizz());
-
-        uint256 w0 = LeaseWord.pack0(
-            OrderWord.wallet(orderWord0),
-            OrderWord.token(orderWord0),
-            provider,
-            bid.fizz(),
-            fee,
-            OrderWord.payerFee(orderWord1),
-            fizzShare,
-            OrderWord.duration(orderWord0),
-            units,
-            gpus,
-            OrderWord.decimals(orderWord0)
-        );
+        uint256 w0 = _firstWord(lease, orderWord0, orderWord1, bid);
         uint256 w1 = LeaseWord.pending(bid.rate(), block.timestamp + CONFIRM_WINDOW);
+        Lease storage l = _leases[lease];
         l.word0 = w0;
         l.word1 = w1;
         l.digest = keccak256(abi.encode(lease, bid, seed));
-        emit LeaseCreated(lease, w0.wallet(), provider, w0, w1);
-        REGISTRY.take(provider, units, gpus);
+        emit LeaseCreated(lease, w0.wallet(), w0.provider(), w0, w1);
+        REGISTRY.take(w0.provider(), w0.units(), w0.gpus());
         return _lockOf(w0, w1, w0.duration());
     }
 
@@ -237,6 +217,8 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
             _close(lease, w0, w1, CloseReason.NotConfirmed);
             _bar(w0.provider(), lease);
             _punish(w0.provider(), CloseReason.NotConfirmed);
+        } else if (state == LeaseState.None || state == LeaseState.Closed) {
+            revert LeaseBook_WrongState(lease, state);
         } else if (block.timestamp >= w1.end()) {
             _close(lease, w0, w1, CloseReason.Expired);
         } else if (state == LeaseState.Paused && block.timestamp > w1.stoppedAt() + MAX_PAUSE) {
@@ -274,6 +256,22 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
     }
 
     // ---------------------------------------------------------------- internals
+
+    /// @dev The order's terms with the winner's, the tier 1 rebate taken off the fee (SP-6).
+    function _firstWord(uint256 lease, uint256 orderWord0, uint256 orderWord1, Bid bid) private returns (uint256 w0) {
+        uint256 fizzShare;
+        if (bid.fizz() != 0) (_leases[lease].payee, fizzShare) = _fizzShare(bid.provider(), bid.fizz());
+        uint256 fee = OrderWord.fee(orderWord1);
+        if (bid.trustTier() == TIER_1) fee -= fee * TermsWord.tier1Rebate(PAYMENT_TOKENS.termsWord()) / Bill.BP;
+
+        w0 = LeaseWord.packParties(
+            OrderWord.wallet(orderWord0), OrderWord.token(orderWord0), bid.provider(), bid.fizz()
+        );
+        w0 |= LeaseWord.packTerms(fee, OrderWord.payerFee(orderWord1), fizzShare, OrderWord.duration(orderWord0));
+        w0 |= LeaseWord.packSize(
+            OrderWord.units(orderWord0), OrderWord.gpus(orderWord0), OrderWord.decimals(orderWord0)
+        );
+    }
 
     function _load(uint256 lease) private view returns (uint256 w0, uint256 w1) {
         Lease storage l = _leases[lease];

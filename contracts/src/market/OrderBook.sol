@@ -105,31 +105,12 @@ contract OrderBook is IOrderBook {
     function placeBid(uint256 order, uint80 rate, uint32 fizz) external {
         uint256 w0 = _open(order);
         if (block.number > w0.closeBlock()) revert OrderBook_BiddingClosed(order, w0.closeBlock());
-        Profile profile = REGISTRY.profileOf(msg.sender);
-        uint256 provider = profile.id();
-        if (provider == 0) revert OrderBook_NotProvider(msg.sender);
-        uint256 listed = w0.flags() & (OrderFlags.ALLOW_LIST | OrderFlags.DENY_LIST) == 0 ? 0 : _orders[order].providers;
-        string memory why = Eligibility.whyNot(w0, listed, profile, fizz);
-        if (bytes(why).length != 0) revert OrderBook_Ineligible(order, provider, why);
+        Bid bid = BidWord.pack(_eligible(order, w0, fizz), fizz, rate);
         uint256 w1 = _orders[order].word1;
         if (rate == 0) revert OrderBook_BadTerms("rate: zero");
         if (rate > w1.maxRate()) revert OrderBook_RateTooHigh(rate, w1.maxRate());
-
-        Bid bid = BidWord.pack(profile, fizz, rate);
-        uint256 slot = _slotOf(order, provider);
-        uint256 bit = 1 << (slot + OrderWord.OCCUPANCY);
-        uint256 replaced;
-        if (w1 & bit == 0) {
-            _orders[order].word1 = w1 | bit;
-        } else {
-            Bid held = _bids[(order << 6) | slot];
-            replaced = held.provider();
-            if (replaced != provider && !_beats(w0, w1, bid, held)) {
-                revert OrderBook_Outbid(order, provider, replaced);
-            }
-        }
-        _bids[(order << 6) | slot] = bid;
-        emit BidPlaced(order, provider, bid, replaced);
+        uint256 replaced = _hold(order, w0, w1, bid);
+        emit BidPlaced(order, bid.provider(), bid, replaced);
     }
 
     // ---------------------------------------------------------------- anyone
@@ -204,27 +185,13 @@ contract OrderBook is IOrderBook {
 
     function _create(uint256 wallet, Terms calldata terms, Spec calldata spec) private returns (uint256 order) {
         _check(terms, spec.providers);
-        (uint256 units, uint256 gpus) = SpecRules.check(spec);
         (uint256 token, uint256 market) = PAYMENT_TOKENS.quote(terms.token);
         if (!TokenWord.isEnabled(token)) revert OrderBook_TokenDisabled(terms.token);
-
-        uint256 w0 = OrderWord.pack0(
-            wallet,
-            terms,
-            block.number + TermsWord.bidBlocks(market),
-            TermsWord.policy(market),
-            TokenWord.decimals(token),
-            units,
-            gpus
-        );
-        uint256 w1 = TokenWord.isSpon(token)
-            ? OrderWord.pack1(terms.maxRate, TermsWord.commission(market), 0, TokenWord.matchFee(token))
-            : OrderWord.pack1(
-                terms.maxRate,
-                TermsWord.commission(market) + TermsWord.receiverFee(market),
-                TermsWord.payerFee(market),
-                TokenWord.matchFee(token)
+        uint256 w0 = OrderWord.packTerms(wallet, terms) | _size(spec)
+            | OrderWord.packMarket(
+                block.number + TermsWord.bidBlocks(market), TermsWord.policy(market), TokenWord.decimals(token)
             );
+        uint256 w1 = _price(terms.maxRate, token, market);
 
         order = ++orderCount;
         Order storage o = _orders[order];
@@ -240,6 +207,22 @@ contract OrderBook is IOrderBook {
         }
         (uint256 needed, uint256 held) = Bracket.centsOf(spec.resources, free, token, market);
         if (held < needed) revert OrderBook_BeyondBracket(needed, held);
+    }
+
+    function _size(Spec calldata spec) private pure returns (uint256) {
+        (uint256 units, uint256 gpus) = SpecRules.check(spec);
+        return OrderWord.packSize(units, gpus);
+    }
+
+    /// @dev Maximum rate and fees as they are now; SPON pays neither payer's nor receiver's fee (SP-24).
+    function _price(uint256 maxRate, uint256 token, uint256 market) private pure returns (uint256) {
+        uint256 fee = TermsWord.commission(market);
+        uint256 payerFee;
+        if (!TokenWord.isSpon(token)) {
+            fee += TermsWord.receiverFee(market);
+            payerFee = TermsWord.payerFee(market);
+        }
+        return OrderWord.pack1(maxRate, fee, payerFee, TokenWord.matchFee(token));
     }
 
     function _check(Terms calldata terms, uint256 providers) private pure {
@@ -262,6 +245,34 @@ contract OrderBook is IOrderBook {
         w0 = _orders[order].word0;
         OrderState state = w0.state();
         if (state != OrderState.Open) revert OrderBook_NotOpen(order, state);
+    }
+
+    /// @return profile the caller's, who may bid
+    function _eligible(uint256 order, uint256 w0, uint256 fizz) private view returns (Profile profile) {
+        profile = REGISTRY.profileOf(msg.sender);
+        if (profile.id() == 0) revert OrderBook_NotProvider(msg.sender);
+        bool lists = w0.flags() & (OrderFlags.ALLOW_LIST | OrderFlags.DENY_LIST) != 0;
+        string memory why = Eligibility.whyNot(w0, lists ? _orders[order].providers : 0, profile, fizz);
+        if (bytes(why).length != 0) revert OrderBook_Ineligible(order, profile.id(), why);
+    }
+
+    /// @dev Puts a bid into its slot.
+    /// @return replaced whose bid was there, 0 for nobody's
+    function _hold(uint256 order, uint256 w0, uint256 w1, Bid bid) private returns (uint256 replaced) {
+        uint256 provider = bid.provider();
+        uint256 slot = _slotOf(order, provider);
+        uint256 key = (order << 6) | slot;
+        uint256 bit = 1 << (slot + OrderWord.OCCUPANCY);
+        if (w1 & bit == 0) {
+            _orders[order].word1 = w1 | bit;
+        } else {
+            Bid held = _bids[key];
+            replaced = held.provider();
+            if (replaced != provider && !_beats(w0, w1, bid, held)) {
+                revert OrderBook_Outbid(order, provider, replaced);
+            }
+        }
+        _bids[key] = bid;
     }
 
     /// @dev Maximum bill and match fee: what an open order holds.

@@ -25,10 +25,10 @@ contract GasTest is MarketBase {
         _bid(1, lease, RATE);
         _resolve(lease);
         _confirm(lease);
-        vm.warp(block.timestamp + 2 hours);
+        skip(2 hours);
         leases.settle(lease);
         escrow.cashOut(1, DOLLAR);
-        vm.warp(block.timestamp + 1 hours);
+        skip(1 hours);
         leases.settle(lease);
     }
 
@@ -64,7 +64,7 @@ contract GasTest is MarketBase {
         uint256 lease = _match(1);
         _confirm(lease);
         _spent("confirm", 42_000);
-        vm.warp(block.timestamp + 3 hours);
+        skip(3 hours);
         vm.prank(keeper);
         leases.settle(lease);
         _spent("settle", 42_000);

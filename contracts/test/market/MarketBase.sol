@@ -132,7 +132,7 @@ abstract contract MarketBase is Test {
 
     /// @dev 20% commission, 2% payer's and receiver's fee, 25% rebate; 15 dollars a step, 5 cents a match.
     function _market() internal pure virtual returns (uint256) {
-        return TermsWord.pack(2000, 200, 200, 2500, 1, 2, 1500, 5, 500, 500);
+        return TermsWord.pack(TermsWord.Fields(2000, 200, 200, 2500, 1, 2, 1500, 5, 500, 500));
     }
 
     function _homeToken() internal pure virtual returns (uint256) {
@@ -240,8 +240,9 @@ abstract contract MarketBase is Test {
 
     /// @dev Mines `blocks` of a second each.
     function _mine(uint256 blocks) internal {
-        vm.roll(block.number + blocks);
-        vm.warp(block.timestamp + blocks);
+        // Not block.number: the optimiser takes it for a constant.
+        vm.roll(vm.getBlockNumber() + blocks);
+        skip(blocks);
     }
 
     function _resolve(uint256 order) internal returns (uint256 provider) {

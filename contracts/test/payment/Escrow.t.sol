@@ -272,9 +272,13 @@ contract EscrowPayeesTest is MarketBase {
 
     function test_credit_overflowIsRefused() public {
         vm.startPrank(address(leases));
-        vm.expectRevert(abi.encodeWithSelector(IEscrow.Escrow_LedgerOverflow.selector, 80e6 + type(uint128).max));
+        vm.expectRevert(
+            abi.encodeWithSelector(IEscrow.Escrow_LedgerOverflow.selector, 80e6 + uint256(type(uint128).max))
+        );
         escrow.credit(1, DOLLAR, type(uint128).max, 0);
-        vm.expectRevert(abi.encodeWithSelector(IEscrow.Escrow_LedgerOverflow.selector, 15e6 + type(uint128).max));
+        vm.expectRevert(
+            abi.encodeWithSelector(IEscrow.Escrow_LedgerOverflow.selector, 15e6 + uint256(type(uint128).max))
+        );
         escrow.credit(1, DOLLAR, 0, type(uint128).max);
         vm.stopPrank();
     }

@@ -86,11 +86,11 @@ contract HostileTokensTest is MarketBase {
         t.setMood(MoodyToken.Mood.BurnsGas);
         _resolve(lease);
         _confirm(lease);
-        vm.warp(block.timestamp + 2 hours);
+        skip(2 hours);
         leases.settle(lease);
         vm.prank(tenant);
         leases.close(lease);
-        vm.warp(block.timestamp + 2 hours);
+        skip(2 hours);
         leases.settle(lease);
         t.setMood(MoodyToken.Mood.Good);
         escrow.cashOut(1, token);
@@ -122,16 +122,14 @@ contract HostileTokensTest is MarketBase {
 
     function test_reentrant_depositInADeposit() public {
         (ReentrantToken t, uint256 token, uint256 own) = _reentrant();
-        t.arm(address(escrow), abi.encodeCall(IEscrow.deposit, (own, token, 1e18)));
-        _depositReentrant(t, token);
+        _depositReentrant(t, token, abi.encodeCall(IEscrow.deposit, (own, token, 1e18)));
         _guarded(t);
         assertEq(escrow.balanceOf(own, token), AMOUNT);
     }
 
     function test_reentrant_withdrawInADeposit() public {
         (ReentrantToken t, uint256 token, uint256 own) = _reentrant();
-        t.arm(address(escrow), abi.encodeCall(IEscrow.withdraw, (own, token, 1e18, address(t))));
-        _depositReentrant(t, token);
+        _depositReentrant(t, token, abi.encodeCall(IEscrow.withdraw, (own, token, 1e18, address(t))));
         _guarded(t);
     }
 
@@ -168,8 +166,9 @@ contract HostileTokensTest is MarketBase {
         assertEq(bytes4(t.answer()), ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector);
     }
 
-    function _depositReentrant(ReentrantToken t, uint256 token) private {
+    function _depositReentrant(ReentrantToken t, uint256 token, bytes memory inside) private {
         t.mint(tenant, AMOUNT);
+        t.arm(address(escrow), inside);
         vm.startPrank(tenant);
         t.approve(address(escrow), AMOUNT);
         escrow.deposit(wallet, token, AMOUNT);

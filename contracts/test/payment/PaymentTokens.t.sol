@@ -134,7 +134,7 @@ contract PaymentTokensTest is MarketBase {
     }
 
     function test_setTerms_changesEveryTokensFees() public {
-        uint256 terms = TermsWord.pack(1000, 100, 300, 0, 1, 4, 1000, 10, 1000, 100);
+        uint256 terms = TermsWord.pack(TermsWord.Fields(1000, 100, 300, 0, 1, 4, 1000, 10, 1000, 100));
         vm.prank(governor);
         tokens.setTerms(terms);
         assertEq(tokens.termsWord(), terms);
@@ -145,23 +145,31 @@ contract PaymentTokensTest is MarketBase {
     }
 
     function test_setTerms_bounds() public {
-        _outOfBounds("commission", 5001, TermsWord.pack(5001, 200, 200, 0, 1, 2, 1, 1, 1, 1));
-        _outOfBounds("payerFee", 1001, TermsWord.pack(2000, 1001, 200, 0, 1, 2, 1, 1, 1, 1));
-        _outOfBounds("receiverFee", 1001, TermsWord.pack(2000, 200, 1001, 0, 1, 2, 1, 1, 1, 1));
-        _outOfBounds("tier1Rebate", 10_001, TermsWord.pack(2000, 200, 200, 10_001, 1, 2, 1, 1, 1, 1));
-        _outOfBounds("bidBlocks", 65, TermsWord.pack(2000, 200, 200, 0, 1, 65, 1, 1, 1, 1));
-        _outOfBounds("bidBlocks", 0, TermsWord.pack(2000, 200, 200, 0, 1, 0, 1, 1, 1, 1));
-        _outOfBounds("bracket", 1_000_001, TermsWord.pack(2000, 200, 200, 0, 1, 2, 1_000_001, 1, 1, 1));
-        _outOfBounds("matchFee", 1_000_001, TermsWord.pack(2000, 200, 200, 0, 1, 2, 1, 1_000_001, 1, 1));
-        _outOfBounds("minDeposit", 1_000_001, TermsWord.pack(2000, 200, 200, 0, 1, 2, 1, 1, 1_000_001, 1));
-        _outOfBounds("missPenalty", 1_000_001, TermsWord.pack(2000, 200, 200, 0, 1, 2, 1, 1, 1, 1_000_001));
+        _outOfBounds("commission", 5001, TermsWord.pack(TermsWord.Fields(5001, 200, 200, 0, 1, 2, 1, 1, 1, 1)));
+        _outOfBounds("payerFee", 1001, TermsWord.pack(TermsWord.Fields(2000, 1001, 200, 0, 1, 2, 1, 1, 1, 1)));
+        _outOfBounds("receiverFee", 1001, TermsWord.pack(TermsWord.Fields(2000, 200, 1001, 0, 1, 2, 1, 1, 1, 1)));
+        _outOfBounds("tier1Rebate", 10_001, TermsWord.pack(TermsWord.Fields(2000, 200, 200, 10_001, 1, 2, 1, 1, 1, 1)));
+        _outOfBounds("bidBlocks", 65, TermsWord.pack(TermsWord.Fields(2000, 200, 200, 0, 1, 65, 1, 1, 1, 1)));
+        _outOfBounds("bidBlocks", 0, TermsWord.pack(TermsWord.Fields(2000, 200, 200, 0, 1, 0, 1, 1, 1, 1)));
+        _outOfBounds(
+            "bracket", 1_000_001, TermsWord.pack(TermsWord.Fields(2000, 200, 200, 0, 1, 2, 1_000_001, 1, 1, 1))
+        );
+        _outOfBounds(
+            "matchFee", 1_000_001, TermsWord.pack(TermsWord.Fields(2000, 200, 200, 0, 1, 2, 1, 1_000_001, 1, 1))
+        );
+        _outOfBounds(
+            "minDeposit", 1_000_001, TermsWord.pack(TermsWord.Fields(2000, 200, 200, 0, 1, 2, 1, 1, 1_000_001, 1))
+        );
+        _outOfBounds(
+            "missPenalty", 1_000_001, TermsWord.pack(TermsWord.Fields(2000, 200, 200, 0, 1, 2, 1, 1, 1, 1_000_001))
+        );
         _outOfBounds("spare", 1, _market() | (1 << 216));
     }
 
     function test_setTerms_namesAPolicyThatExists() public {
         vm.expectRevert(abi.encodeWithSelector(IMatchPolicy.MatchPolicy_Unknown.selector, 2));
         vm.prank(governor);
-        tokens.setTerms(TermsWord.pack(2000, 200, 200, 0, 2, 2, 1, 1, 1, 1));
+        tokens.setTerms(TermsWord.pack(TermsWord.Fields(2000, 200, 200, 0, 2, 2, 1, 1, 1, 1)));
     }
 
     /// Rounded up, and never worth less than asked.
