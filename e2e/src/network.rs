@@ -46,6 +46,8 @@ pub struct NodePlan {
     pub price: f64,
     /// Whole SPON that it stakes.
     pub stake: u32,
+    /// Another way to the chain than the chain's own address, such as a proxy that a test cuts.
+    pub rpc: Option<String>,
     /// More of the TOML file, for what a test changes.
     pub extra: String,
 }
@@ -60,6 +62,7 @@ impl NodePlan {
             memory: "2Gi".to_owned(),
             price: 0.01,
             stake: 1_000,
+            rpc: None,
             extra: String::new(),
         }
     }
@@ -172,17 +175,21 @@ impl Network {
             &config,
             format!(
                 "data_dir = \"{dir}/data\"\n\
-                 [chain]\nrpc = [\"{rpc}\"]\naddress_book = \"{book}\"\npoll = \"200ms\"\n\
+                 [chain]\nrpc = [\"{rpc}\"]\naddress_book = \"{book}\"\npoll_ms = 200\n\
                  [keys]\nhot_key = \"{dir}/hot-key.json\"\npassphrase_file = \"{dir}/hot-key.passphrase\"\n\
-                 [listen]\nmetrics = \"{metrics}\"\n",
+                 [telemetry]\nlisten = \"{metrics}\"\n",
                 dir = path(&dir)?,
                 rpc = self.anvil.url(),
                 book = path(&self.book_path)?,
             ),
         )?;
-        let launch = Daemon::launch(binary("matchmaker")?).args(["--config", path(&config)?, "run"]);
-        let mut daemon = launch.start()?;
-        daemon.ready(&format!("http://{metrics}/readyz"), READY).await?;
+        let home = self.dir().join("keeper-home");
+        let iono = Iono::new(&home)?;
+        let kf = dir.join("k"); private_file(&kf, &hex_key(&key))?;
+        iono.json(&["init", "--rpc", &self.anvil.url(), "--address-book", path(&self.book_path)?]).await?;
+        iono.json(&["wallet", "import", "main", "--private-key-file", path(&kf)?]).await?;
+        let script = "n=1; while true; do if $IONO resolve $n --json; then n=$((n+1)); fi; sleep 0.3; done";
+        let daemon = Daemon::launch("/bin/bash").args(["-c", script]).env("IONO", binary("iono")?).env("IONO_HOME", &home).start()?;
         Ok(daemon)
     }
 
@@ -235,7 +242,7 @@ impl Node {
 [chain]
 rpc = ["{rpc}"]
 address_book = "{book}"
-poll = "200ms"
+poll_ms = 200
 [keys]
 hot_key = "{dir}/hot-key.json"
 passphrase_file = "{dir}/hot-key.passphrase"
@@ -243,8 +250,9 @@ passphrase_file = "{dir}/hot-key.passphrase"
 lease_api = "{endpoint}"
 http = "127.0.0.1:{http}"
 https = "127.0.0.1:{https_port}"
-metrics = "{metrics}"
 ports = "{ports}"
+[telemetry]
+listen = "{metrics}"
 [public]
 endpoint = "{endpoint}"
 domain = "{name}.localhost"
@@ -271,7 +279,7 @@ nvme = {storage_price}
 {extra}
 "#,
             dir = path(&self.dir)?,
-            rpc = network.anvil.url(),
+            rpc = self.plan.rpc.clone().unwrap_or_else(|| network.anvil.url()),
             book = path(&network.book_path)?,
             endpoint = self.endpoint,
             http = self.http_port,
