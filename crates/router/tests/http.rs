@@ -19,10 +19,8 @@ use tokio::net::{TcpListener, TcpStream};
 async fn passes_requests_and_says_who_asks() {
     let replica = Replica::start("a", next_ip(), 0).await;
     let router = router(limits(), HttpOptions::default(), replica.port, &[replica.ip]).await;
-    let request = format!(
-        "POST /x?y=1 HTTP/1.1\r\nHost: APP.example:80\r\nConnection: close, x-drop\r\nX-Drop: 1\r\nX-Kept: 2\r\n\
-         X-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nContent-Length: 5\r\n\r\nhello"
-    );
+    let request = "POST /x?y=1 HTTP/1.1\r\nHost: APP.example:80\r\nConnection: close, x-drop\r\nX-Drop: 1\r\nX-Kept: 2\r\n\
+         X-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nContent-Length: 5\r\n\r\nhello";
     let answer = raw(&router, request.as_bytes()).await;
     assert_eq!(status(&answer), 200, "{answer}");
     for part in [

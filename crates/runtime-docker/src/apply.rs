@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::{join_all, try_join_all};
 use iono_primitives::LeaseId;
@@ -14,8 +15,11 @@ use crate::network::Plan;
 use crate::rollout::Rollout;
 use crate::spec;
 
-/// Tries when another provider on the same engine takes the addresses that were chosen.
-const ATTEMPTS: usize = 8;
+/// Tries when another provider on the same engine takes the addresses that were chosen, or the engine is still at work
+/// on a network that an earlier, killed run of ours asked for.
+const ATTEMPTS: usize = 20;
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
 
 impl Inner {
     /// See [`iono_runtime::Runtime::apply`].
@@ -47,6 +51,7 @@ impl Inner {
                 return self.roll(workload, plan, &images, &existing, switch).await;
             }
             self.forget_network(lease);
+            tokio::time::sleep(PAUSE).await;
         }
         Err(RuntimeError::Engine(
             "other networks keep taking the addresses of this one; try again".to_owned(),

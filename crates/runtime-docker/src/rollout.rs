@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use bollard::models::ContainerSummaryStateEnum as State;
+use bollard::models::{ContainerCreateBody, ContainerSummaryStateEnum as State};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
     StopContainerOptionsBuilder,
@@ -24,6 +24,8 @@ use crate::{probe, spec};
 /// Seconds for a process to end by itself: a database has something to save, a drained web server has not.
 const GRACE_WITH_DATA: i32 = 30;
 const GRACE: i32 = 2;
+/// Tries, 20 ms apart, for a name that the engine still holds.
+const NAME_TRIES: u32 = 100;
 
 /// What has to happen to one service.
 pub(crate) struct Rollout<'a> {
@@ -202,14 +204,32 @@ impl Inner {
             size: None,
         };
         let name = self.names.container(workload.lease, &service.name, replica, spec);
-        let options = CreateContainerOptionsBuilder::default().name(&name).build();
         let body = self.create_body(&own, &container, mounts);
-        let made = self.engine.docker()?.create_container(Some(options), body).await.map_err(sort)?;
+        container.id = self.create_named(&name, body).await?;
         fail_point("docker.after_create");
-        container.id = made.id;
         let subject = Some((service.name.as_str(), replica));
         self.hub.emit(workload.lease, subject, EventKind::Created, format!("created from {}", image.digest));
         Ok(container)
+    }
+
+    /// Creates a container under a name that is its own. If the name is taken, an earlier run of ours was killed while
+    /// the engine was still at it: that container was never used and goes.
+    async fn create_named(&self, name: &str, body: ContainerCreateBody) -> Result<String, RuntimeError> {
+        let docker = self.engine.docker()?;
+        let mut tries = 0;
+        loop {
+            let options = CreateContainerOptionsBuilder::default().name(name).build();
+            match docker.create_container(Some(options), body.clone()).await {
+                Ok(made) => return Ok(made.id),
+                Err(error) if status(&error) == Some(409) && tries < NAME_TRIES => {
+                    tries += 1;
+                    let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+                    or_gone(docker.remove_container(name, Some(options)).await)?;
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(error) => return Err(sort(error)),
+            }
+        }
     }
 
     async fn start(&self, container: &Container) -> Result<(), RuntimeError> {

@@ -1,0 +1,158 @@
+//! What is special about Docker: limits as the engine has them, pinned images, an engine that goes away and comes back.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use common::{Docker, IMAGE, build_image, config, output};
+use iono_primitives::LeaseId;
+use iono_runtime::api::NoSwitchboard;
+use iono_runtime::conformance::{Harness, with_lease};
+use iono_runtime::{Limit, Port, Protocol, Runtime, RuntimeError, Service, Workload};
+use iono_runtime_docker::{DockerConfig, DockerRuntime};
+use tokio::net::{UnixListener, UnixStream};
+
+fn web(image: &str) -> Service {
+    let mut service = Service::new("web", image);
+    service.command = ["/bin/sh", "-c", "exec httpd -f -p 8080 -h /"].map(str::to_owned).to_vec();
+    service.limits.memory_mib = 32;
+    service.ports = vec![Port { number: 8080, protocol: Protocol::Tcp }];
+    service
+}
+
+fn workload(lease: LeaseId, hash: &str, service: Service) -> Workload {
+    Workload { lease, manifest_hash: hash.to_owned(), services: vec![service] }
+}
+
+fn containers(lease: LeaseId) -> Vec<String> {
+    let filter = format!("label=network.ionosphere.lease={lease}");
+    output("docker", &["container", "ls", "-aq", "--filter", &filter]).lines().map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sets_every_limit() {
+    let docker = Docker::new();
+    with_lease(&docker, async |lease| {
+        let mut service = web(IMAGE);
+        service.limits.cpu_millis = 250;
+        service.limits.pids = 99;
+        docker.runtime().apply(&workload(lease, "1", service), &NoSwitchboard).await.unwrap();
+        let inspected = output("docker", &["inspect", &containers(lease)[0]]);
+        let value: serde_json::Value = serde_json::from_str(&inspected).unwrap();
+        let host = &value[0]["HostConfig"];
+        assert_eq!(host["NanoCpus"], 250_000_000);
+        assert_eq!((&host["Memory"], &host["MemorySwap"]), (&(32 << 20).into(), &(32 << 20).into()));
+        assert_eq!(host["PidsLimit"], 99);
+        assert_eq!(host["CapDrop"][0], "ALL");
+        assert!(!host["CapAdd"].to_string().contains("NET_RAW"));
+        assert_eq!(host["SecurityOpt"][0], "no-new-privileges");
+        assert_eq!(host["LogConfig"]["Config"]["max-file"], "2");
+        assert_eq!((&host["Privileged"], &host["PortBindings"]), (&false.into(), &serde_json::Value::Null));
+        let checked = docker.runtime().check().await.unwrap();
+        for limit in
+            [Limit::Cpu, Limit::Memory, Limit::Pids, Limit::Egress, Limit::VolumeSize, Limit::SecretFiles]
+        {
+            assert!(checked.enforces(limit), "{checked:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keeps_the_image_of_the_first_start() {
+    let docker = Docker::new();
+    let tag = format!("iono-test/moving:{}", std::process::id());
+    with_lease(&docker, async |lease| {
+        build_image(&tag, &["LABEL generation=1"]);
+        let runtime = docker.runtime();
+        runtime.apply(&workload(lease, "1", web(&tag)), &NoSwitchboard).await.unwrap();
+        build_image(&tag, &["LABEL generation=2"]);
+        let mut more = web(&tag);
+        more.replicas = 2;
+        docker.forgetful().apply(&workload(lease, "2", more), &NoSwitchboard).await.unwrap();
+        let images: Vec<String> = containers(lease)
+            .iter()
+            .map(|id| output("docker", &["inspect", "-f", "{{.Image}}", id]))
+            .collect();
+        assert_eq!(images.len(), 2);
+        assert_eq!(images[0], images[1]);
+        assert_ne!(images[0], output("docker", &["image", "inspect", "-f", "{{.Id}}", &tag]));
+    })
+    .await;
+    output("docker", &["rmi", &tag]);
+}
+
+/// A socket in front of the engine's that can be cut.
+fn proxy(path: PathBuf) -> tokio::task::JoinHandle<()> {
+    drop(std::fs::remove_file(&path));
+    let listener = UnixListener::bind(&path).unwrap();
+    tokio::spawn(async move {
+        let mut connections = tokio::task::JoinSet::new();
+        while let Ok((mut client, _)) = listener.accept().await {
+            connections.spawn(async move {
+                let mut engine = UnixStream::connect("/var/run/docker.sock").await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut engine).await;
+            });
+        }
+    })
+}
+
+fn through(socket: &Path, dir: &Path) -> DockerRuntime {
+    DockerRuntime::new(DockerConfig { socket: socket.to_owned(), ..config(dir) })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_goes_away_is_unknown_until_it_comes_back() {
+    let docker = Docker::new();
+    with_lease(&docker, async |lease| {
+        let socket = docker.dir.path().join("engine.sock");
+        let engine = proxy(socket.clone());
+        let runtime = through(&socket, docker.dir.path());
+        let desired = workload(lease, "1", web(IMAGE));
+        runtime.apply(&desired, &NoSwitchboard).await.unwrap();
+        let before = containers(lease);
+        engine.abort();
+        drop(engine.await);
+        let unreachable = |error: RuntimeError| matches!(error, RuntimeError::Unreachable(_));
+        assert!(runtime.observe().await.is_err_and(unreachable));
+        assert!(runtime.remove(lease).await.is_err_and(unreachable));
+        assert!(runtime.apply(&desired, &NoSwitchboard).await.is_err_and(unreachable));
+        assert_eq!(containers(lease), before);
+        let _engine = proxy(socket);
+        let seen = runtime.observe().await.unwrap();
+        assert!(seen.iter().any(|observed| observed.lease == lease && observed.is_ready()));
+        // Events are followed again as well.
+        runtime.observe().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let mut changes = runtime.changes();
+        output("docker", &["kill", &before[0]]);
+        let next =
+            tokio::time::timeout(Duration::from_secs(10), futures::StreamExt::next(&mut changes)).await;
+        assert_eq!(next.unwrap(), Some(lease));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_someone_removed_is_made_again() {
+    let docker = Docker::new();
+    with_lease(&docker, async |lease| {
+        let runtime = docker.runtime();
+        let desired = workload(lease, "1", web(IMAGE));
+        runtime.apply(&desired, &NoSwitchboard).await.unwrap();
+        output("docker", &["rm", "-f", &containers(lease)[0]]);
+        let filter = format!("label=network.ionosphere.lease={lease}");
+        let network = output("docker", &["network", "ls", "-q", "--filter", &filter]);
+        output("docker", &["network", "rm", network.trim()]);
+        let mut result = runtime.apply(&desired, &NoSwitchboard).await;
+        if result.is_err() {
+            result = runtime.apply(&desired, &NoSwitchboard).await;
+        }
+        result.unwrap();
+        assert!(runtime.observe().await.unwrap().iter().any(|seen| seen.lease == lease && seen.is_ready()));
+    })
+    .await;
+}
