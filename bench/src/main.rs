@@ -1,2 +1,79 @@
-//! placeholder
-fn main() {}
+//! `make bench`: measures what the project promises, prints each figure beside its bound and writes
+//! `bench/results.json`. Machines differ, so times are compared with something that runs in turns on the same machine.
+//! Ends with 1 when a bound is missed. See `docs/bench.md`.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod backfill;
+mod figure;
+mod gas;
+mod matching;
+mod stats;
+mod tls;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, ValueEnum};
+
+/// Measures what the project promises.
+#[derive(Debug, Parser)]
+struct Args {
+    /// What to measure; everything unless something is named.
+    part: Vec<Part>,
+    /// Where the results go; `bench/results.json` unless told otherwise.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Bids scored per second and core.
+    Matching,
+    /// Gas of each transaction.
+    Gas,
+    /// Back-fill against raw `eth_getLogs`.
+    Backfill,
+    /// Requests over mTLS against the same without.
+    Tls,
+}
+
+impl Part {
+    async fn measure(self) -> Result<Vec<figure::Figure>> {
+        match self {
+            Self::Matching => matching::measure(),
+            Self::Gas => gas::measure().await,
+            Self::Backfill => backfill::measure().await,
+            Self::Tls => tls::measure().await,
+        }
+    }
+}
+
+#[tokio::main]
+#[allow(clippy::print_stdout, clippy::print_stderr)] // the table is the result; progress is prose
+async fn main() -> Result<ExitCode> {
+    let args = Args::parse();
+    let parts = if args.part.is_empty() { Part::value_variants().to_vec() } else { args.part };
+    let mut report = figure::Report::default();
+    for part in parts {
+        eprintln!(
+            "measuring: {}",
+            part.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+        );
+        report.extend(part.measure().await.with_context(|| format!("{part:?}"))?);
+    }
+    let out = match args.out {
+        Some(out) => out,
+        None => iono_testkit::repo_root()?.join("bench/results.json"),
+    };
+    report.write(&out)?;
+    println!("{}", report.table());
+    eprintln!("written to {}", out.display());
+    let missed = report.missed();
+    if missed.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("missed: {}", missed.join(", "));
+    Ok(ExitCode::FAILURE)
+}
