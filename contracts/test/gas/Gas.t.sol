@@ -9,7 +9,7 @@ import {MarketBase} from "../market/MarketBase.sol";
 /// @title  Gas: what each step costs as a whole transaction, held to its budget
 /// @notice Runs isolated: every call is a transaction of its own with cold storage, its base cost and its refunds. As in
 ///         the field the second order of a funded wallet is measured, in a dollar of OpenZeppelin's ERC-20. The figures
-///         go to contracts/gas, which CI compares.
+///         go to snapshots/gas.json; FORGE_SNAPSHOT_CHECK=true fails when they differ.
 /// forge-config: default.isolate = true
 contract GasTest is MarketBase {
     /// Of the tenant who signs a permit.
