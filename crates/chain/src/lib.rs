@@ -28,7 +28,6 @@ mod config;
 mod error;
 mod fetch;
 mod follower;
-pub mod keystore;
 mod rpc;
 mod sender;
 mod wake;

@@ -1,5 +1,7 @@
 //! The sender on a real Anvil: one effect per intent, whatever happens to process, mempool, nonces and chain.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::time::Duration;

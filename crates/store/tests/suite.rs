@@ -1,5 +1,7 @@
 //! One suite for both databases: what holds for SQLite holds for a real Postgres.
 
+#![allow(clippy::unwrap_used)]
+
 use alloy::primitives::{Address, B256, Bytes, Log};
 use iono_store::{
     Batch, BlockRef, Change, Intent, IntentState, LogQuery, SharedStore, StoreError, StoredLog, connect,

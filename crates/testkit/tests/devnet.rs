@@ -1,5 +1,7 @@
 //! The kit itself: a market that can be used, and a second start that takes no time.
 
+#![allow(clippy::unwrap_used)]
+
 use std::time::{Duration, Instant};
 
 use iono_bindings::{IEscrow, IOrderBook, OrderWords};

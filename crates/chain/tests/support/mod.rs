@@ -1,5 +1,5 @@
 //! A chain, a store and an echo contract: every call with data emits it as a log, a call without data reverts.
-#![allow(dead_code, unreachable_pub)] // each test file uses a part
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // each test file uses a part
 
 use std::path::PathBuf;
 use std::time::Duration;

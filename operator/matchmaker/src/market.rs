@@ -1,0 +1,241 @@
+//! What of the market concerns a keeper: orders that wait for their match and leases that will run out. Derived from
+//! logs, kept as documents, and undone by a re-org.
+
+use std::collections::BTreeMap;
+
+use alloy::sol_types::SolEvent as _;
+use anyhow::Result;
+use iono_bindings::{ILeaseBook, IOrderBook, LeaseWords, OrderWords};
+use iono_chain::Update;
+use iono_primitives::{LeaseId, OrderId};
+use iono_store::{Change, SharedStore, StoreError, StoredLog};
+use serde::{Deserialize, Serialize};
+
+const ORDERS: &str = "order";
+const LEASES: &str = "lease";
+
+/// An order or a lease that a keeper may have to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    /// Block of its creation.
+    pub(crate) created: u64,
+    /// Orders: the closing block. Leases: unix seconds of the end, or until when it must be confirmed.
+    pub(crate) due: u64,
+    /// Block in which it ended; it is kept until that is final.
+    pub(crate) done: Option<u64>,
+}
+
+/// All that is not final yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Market {
+    pub(crate) orders: BTreeMap<OrderId, Entry>,
+    pub(crate) leases: BTreeMap<LeaseId, Entry>,
+}
+
+impl Market {
+    /// As it was committed last.
+    pub(crate) async fn load(store: &SharedStore) -> Result<Self, StoreError> {
+        let mut market = Self::default();
+        for document in store.documents(ORDERS).await? {
+            let (id, entry): (OrderId, Entry) = document.parse()?;
+            market.orders.insert(id, entry);
+        }
+        for document in store.documents(LEASES).await? {
+            let (id, entry): (LeaseId, Entry) = document.parse()?;
+            market.leases.insert(id, entry);
+        }
+        Ok(market)
+    }
+
+    /// The market after an update. Entries that ended more than `depth` blocks ago are dropped.
+    pub(crate) fn after(&self, update: &Update, depth: u64) -> Self {
+        let mut next = self.clone();
+        match update {
+            Update::Blocks { to, logs, .. } => {
+                for log in logs {
+                    next.apply(log);
+                }
+                let last = to.number.saturating_sub(depth);
+                next.orders.retain(|_, entry| entry.done.is_none_or(|done| done > last));
+                next.leases.retain(|_, entry| entry.done.is_none_or(|done| done > last));
+            }
+            Update::Rollback { to } => {
+                next.orders.retain(|_, entry| entry.created <= *to);
+                next.leases.retain(|_, entry| entry.created <= *to);
+                let undo = |entry: &mut Entry| entry.done = entry.done.filter(|done| done <= to);
+                next.orders.values_mut().for_each(undo);
+                for lease in next.leases.values_mut() {
+                    undo(lease);
+                    // A confirmation or an extension may be undone as well: due now, so that the chain is asked.
+                    lease.due = 0;
+                }
+            }
+        }
+        next
+    }
+
+    /// What must be written to get from `self` to `next`.
+    pub(crate) fn changes(&self, next: &Self) -> Result<Vec<Change>, StoreError> {
+        let mut changes = Vec::new();
+        diff(ORDERS, &self.orders, &next.orders, &mut changes)?;
+        diff(LEASES, &self.leases, &next.leases, &mut changes)?;
+        Ok(changes)
+    }
+
+    fn apply(&mut self, log: &StoredLog) {
+        let (topics, data) = (log.log.topics(), &log.log.data.data);
+        let Some(topic) = topics.first() else { return };
+        let done = Some(log.block);
+        match *topic {
+            IOrderBook::OrderCreated::SIGNATURE_HASH => {
+                let Ok(event) = IOrderBook::OrderCreated::decode_raw_log(topics, data) else { return };
+                let due = OrderWords::read([event.word0, event.word1]).close_block;
+                self.orders.insert(OrderId(event.order.to()), Entry { created: log.block, due, done: None });
+            }
+            IOrderBook::OrderMatched::SIGNATURE_HASH
+            | IOrderBook::OrderCancelled::SIGNATURE_HASH
+            | IOrderBook::OrderVoided::SIGNATURE_HASH => {
+                if let Some(entry) = id_of(log).and_then(|id| self.orders.get_mut(&OrderId(id))) {
+                    entry.done = done;
+                }
+            }
+            ILeaseBook::LeaseCreated::SIGNATURE_HASH => {
+                let Ok(event) = ILeaseBook::LeaseCreated::decode_raw_log(topics, data) else { return };
+                let due = LeaseWords::read([event.word0, event.word1]).end;
+                self.leases.insert(LeaseId(event.lease.to()), Entry { created: log.block, due, done: None });
+            }
+            ILeaseBook::LeaseConfirmed::SIGNATURE_HASH => {
+                let Ok(event) = ILeaseBook::LeaseConfirmed::decode_raw_log(topics, data) else { return };
+                self.set_end(log, event.end.to());
+            }
+            ILeaseBook::LeaseExtended::SIGNATURE_HASH => {
+                let Ok(event) = ILeaseBook::LeaseExtended::decode_raw_log(topics, data) else { return };
+                self.set_end(log, event.end.to());
+            }
+            ILeaseBook::LeaseClosed::SIGNATURE_HASH => {
+                if let Some(entry) = id_of(log).and_then(|id| self.leases.get_mut(&LeaseId(id))) {
+                    entry.done = done;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn set_end(&mut self, log: &StoredLog, end: u64) {
+        if let Some(entry) = id_of(log).and_then(|id| self.leases.get_mut(&LeaseId(id))) {
+            entry.due = end;
+        }
+    }
+}
+
+/// Orders and leases are the first indexed value of all their events.
+fn id_of(log: &StoredLog) -> Option<u64> {
+    let topic = log.log.topics().get(1)?;
+    u64::try_from(alloy::primitives::U256::from_be_bytes(topic.0)).ok()
+}
+
+fn diff<K: Ord + Copy + ToString + Serialize>(
+    namespace: &str,
+    old: &BTreeMap<K, Entry>,
+    new: &BTreeMap<K, Entry>,
+    changes: &mut Vec<Change>,
+) -> Result<(), StoreError> {
+    for (id, entry) in new.iter().filter(|(id, entry)| old.get(id) != Some(entry)) {
+        changes.push(Change::put(namespace, id.to_string(), &(id, entry))?);
+    }
+    changes.extend(
+        old.keys().filter(|id| !new.contains_key(id)).map(|id| Change::delete(namespace, id.to_string())),
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::{Address, B256, Log, U256};
+    use alloy::sol_types::SolEvent;
+    use iono_store::BlockRef;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn log(block: u64, event: &impl SolEvent) -> StoredLog {
+        let log = Log { address: Address::ZERO, data: event.encode_log_data() };
+        StoredLog { block, index: 0, transaction: B256::ZERO, log }
+    }
+
+    fn blocks(to: u64, logs: Vec<StoredLog>) -> Update {
+        let block = BlockRef { number: to, hash: B256::ZERO };
+        Update::Blocks { from: 0, to: block, timestamp: 0, head: to, logs, blocks: vec![block] }
+    }
+
+    fn created(block: u64, order: u64) -> StoredLog {
+        let [word0, word1] = OrderWords { close_block: block + 2, ..OrderWords::default() }.words();
+        let spec = iono_bindings::Spec::default();
+        log(
+            block,
+            &IOrderBook::OrderCreated { order: U256::from(order), wallet: U256::from(1), word0, word1, spec },
+        )
+    }
+
+    fn voided(block: u64, order: u64) -> StoredLog {
+        log(block, &IOrderBook::OrderVoided { order: U256::from(order), bids: U256::ZERO })
+    }
+
+    #[test]
+    fn orders_come_and_go() {
+        let market = Market::default().after(&blocks(5, vec![created(3, 1), created(5, 2), voided(5, 1)]), 4);
+        assert_eq!(market.orders[&OrderId(1)], Entry { created: 3, due: 5, done: Some(5) });
+        assert_eq!(market.orders[&OrderId(2)].done, None);
+        let later = market.after(&blocks(9, vec![]), 4);
+        assert_eq!(later.orders.keys().copied().collect::<Vec<_>>(), [OrderId(2)]);
+        assert_eq!(market.changes(&later).unwrap(), [Change::delete(ORDERS, "1")]);
+        assert_eq!(later.changes(&later).unwrap(), []);
+    }
+
+    #[test]
+    fn a_rollback_reopens_what_it_undid() {
+        let market = Market::default().after(&blocks(5, vec![created(3, 1), created(5, 2), voided(5, 1)]), 4);
+        let back = market.after(&Update::Rollback { to: 4 }, 4);
+        assert_eq!(back.orders.len(), 1);
+        assert_eq!(back.orders[&OrderId(1)].done, None);
+    }
+
+    #[test]
+    fn leases_end_later_when_confirmed_or_extended() {
+        let lease = U256::from(7);
+        let [word0, word1] = LeaseWords { end: 100, ..LeaseWords::default() }.words();
+        let (wallet, provider) = (U256::from(1), U256::from(2));
+        let created = log(1, &ILeaseBook::LeaseCreated { lease, wallet, provider, word0, word1 });
+        let (start, end) = (U256::from(90), U256::from(500));
+        let confirmed = log(2, &ILeaseBook::LeaseConfirmed { lease, provider, start, end });
+        let market = Market::default().after(&blocks(1, vec![created]), 4);
+        assert_eq!(market.leases[&LeaseId(7)].due, 100);
+        let market = market.after(&blocks(2, vec![confirmed]), 4);
+        assert_eq!(market.leases[&LeaseId(7)].due, 500);
+        assert_eq!(market.after(&Update::Rollback { to: 1 }, 4).leases[&LeaseId(7)].due, 0);
+    }
+
+    proptest! {
+        /// What is stored and loaded again is what is in memory, however the updates fall.
+        #[test]
+        fn documents_follow_memory(steps in prop::collection::vec((0u8..3, 1u64..5), 1..20)) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let store = iono_store::connect("sqlite::memory:").await.unwrap();
+                let (mut market, mut head) = (Market::default(), 10);
+                for (kind, number) in steps {
+                    let update = match kind {
+                        0 => { head += number; blocks(head, vec![created(head, number)]) }
+                        1 => { head += 1; blocks(head, vec![voided(head, number)]) }
+                        _ => { head -= number; Update::Rollback { to: head } }
+                    };
+                    let next = market.after(&update, 3);
+                    store.change(&market.changes(&next).unwrap()).await.unwrap();
+                    market = next;
+                    prop_assert_eq!(&Market::load(&store).await.unwrap(), &market);
+                }
+                Ok(())
+            })?;
+        }
+    }
+}
