@@ -6,7 +6,7 @@ import {BlsVerifier} from "../../src/verify/BlsVerifier.sol";
 import {Test} from "forge-std/Test.sol";
 
 /// @title  BlsVerifierTest: RFC 9380's vectors and signatures of blst hold; corrupted, foreign and infinite ones do not
-/// @notice fixtures/rfc9380.json: appendix J.9.1 of RFC 9380. fixtures/blst.json: made with blst 0.3.17.
+/// @notice fixtures/rfc9380.json: appendix J.9.1 of RFC 9380. fixtures/blst.json: printed by `cargo run -p iono-bls --example fixtures`.
 contract BlsVerifierTest is Test {
     struct Signed {
         bytes32 digest;
