@@ -3,13 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use iono_primitives::{GpuModel, Resources, StorageClass};
+use iono_placement::{Capacity, Dimension, Gpus, Node, place};
+use iono_primitives::{GpuModel, Group, Resources, StorageClass};
 use serde::Serialize;
 
 use crate::bidding::reason::Reason;
 use crate::config::{Cap, Share};
 use crate::market::order::LeaseSpec;
 use crate::pricing::Allocation;
+
+/// What people call the one machine of a provider on Docker.
+const NODE: &str = "this machine";
 
 /// A GPU of this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -121,27 +125,25 @@ impl Free {
     /// Whether `spec` fits, and what it would get.
     ///
     /// # Errors
-    /// The first dimension that is short, with how much is missing.
+    /// The dimension that is short, with how much is missing.
     pub fn place(&self, spec: &LeaseSpec, class: StorageClass) -> Result<Allocation, Reason> {
         let needs = &spec.resources;
-        let wanted = [
-            ("cpu", u64::from(needs.cpu), self.cpu, "millicores"),
-            ("memory", needs.memory.into(), self.memory, "MiB"),
-            ("storage", needs.storage.into(), self.storage, "MiB"),
-        ];
-        for (dimension, needs, free, unit) in wanted {
-            if needs > free {
-                return Err(Reason::new(dimension, format!("{} {unit} short: {needs} asked, {free} free", needs - free)));
-            }
-        }
-        if needs.storage_class > class {
-            let message = format!("{:?} asked, the disk here is {class:?}", needs.storage_class);
-            return Err(Reason::new("storage_class", message));
-        }
+        let node = Node { name: NODE.to_owned(), free: self.capacity(class) };
+        // The totals as well: they are what is paid for, whatever the groups say.
+        let total = Group {
+            count: 1,
+            cpu: needs.cpu,
+            memory: needs.memory,
+            ephemeral: needs.storage,
+            storage_class: needs.storage_class,
+            ..Group::default()
+        };
+        let nodes = [node];
+        let placed = place(&nodes, &[total], needs.gpu_model).and_then(|_| place(&nodes, &spec.groups, needs.gpu_model));
+        placed.map_err(|misfit| Reason::new(dimension(misfit.dimension), misfit.to_string()))?;
         let mut gpus = BTreeMap::new();
         if needs.gpus > 0 {
-            let taken = self.gpus(needs)?;
-            for gpu in taken {
+            for gpu in self.gpus(needs)? {
                 *gpus.entry(gpu.model).or_default() += 1;
             }
         }
@@ -152,6 +154,14 @@ impl Free {
             gpus,
             endpoints: needs.endpoints.into(),
         })
+    }
+
+    fn capacity(&self, class: StorageClass) -> Capacity {
+        let mut gpus = Gpus::new();
+        for gpu in &self.gpus {
+            *gpus.entry(gpu.model).or_default() += 1;
+        }
+        Capacity { cpu: self.cpu, memory: self.memory, storage: [(class, self.storage)].into(), gpus }
     }
 
     /// The devices that a lease would get.
@@ -168,7 +178,16 @@ impl Free {
 }
 
 fn fits(gpu: &Gpu, model: GpuModel) -> bool {
-    model == GpuModel::ANY || gpu.model == model
+    gpu.model.satisfies(&model)
+}
+
+fn dimension(short: Dimension) -> &'static str {
+    match short {
+        Dimension::Cpu => "cpu",
+        Dimension::Memory => "memory",
+        Dimension::Storage(_) => "storage",
+        Dimension::Gpu(_) => "gpu",
+    }
 }
 
 /// `count` GPUs of the asked model, or all of one model where it is open.
@@ -223,13 +242,16 @@ mod tests {
         let held = spec(7_000, 10_000, 0, "");
         let free = machine().free([Claim { spec: &held, devices: &[] }]);
         let why = |spec: LeaseSpec| free.place(&spec, StorageClass::Ssd).unwrap_err().to_string();
-        assert_eq!(why(spec(1_500, 1, 0, "")), "cpu: 500 millicores short: 1500 asked, 1000 free");
-        assert_eq!(why(spec(1, 7_000, 0, "")), "memory: 616 MiB short: 7000 asked, 6384 free");
+        assert_eq!(why(spec(1_500, 1, 0, "")), "cpu: CPU 0.5 short on the only node (this machine)");
+        assert_eq!(why(spec(1, 7_000, 0, "")), "memory: memory 616 MiB short on the only node (this machine)");
         assert_eq!(why(spec(1, 1, 3, "h100")), "gpu: 3 h100 asked, 2 free");
         assert_eq!(why(spec(1, 1, 3, "")), "gpu: 3 GPUs of one model asked, 3 free");
         let mut nvme = spec(1, 1, 0, "");
         nvme.resources.storage_class = StorageClass::Nvme;
-        assert!(why(nvme).starts_with("storage_class: Nvme asked"));
+        assert!(why(nvme.clone()).starts_with("storage: nvme storage 1000 MiB short"), "{}", why(nvme));
+        let mut many = spec(500, 100, 0, "");
+        many.groups = vec![Group { count: 3, cpu: 400, memory: 10, ..Group::default() }];
+        assert!(why(many.clone()).contains("after 2 replicas found a place"), "{}", why(many));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context as _, Result};
 use iono_bindings::AddressBook;
 use iono_chain::{Follower, Rpc, Sender};
+use iono_hardware::Hardware;
 use iono_identity::authorisation::Domain;
 use iono_identity::{Authenticator, Passphrase, PassphraseSource, ServerIdentity, keystore, unix_now};
 use iono_lease_api::{LeaseApi, Limits, LogAudit, Server};
@@ -17,7 +18,7 @@ use iono_router::{PortLeases, Router, RouterConfig};
 use iono_runtime::{Owner, Runtime, Vault};
 use iono_runtime_docker::{DockerConfig, DockerRuntime, Egress};
 use iono_store::{Change, SharedStore};
-use iono_telemetry::{Health, Shutdown, check_fail_points};
+use iono_telemetry::{Check, Health, Shutdown, check_fail_points};
 
 use crate::api::access::ChainAccess;
 use crate::api::service::Service;
@@ -47,29 +48,58 @@ pub async fn run(config: Config, source: reload::Source) -> Result<()> {
     check_fail_points(&[FAIL_POINTS, iono_chain::FAIL_POINTS, iono_runtime_docker::FAIL_POINTS])?;
     iono_telemetry::init(&config.telemetry)?;
     let (health, shutdown) = (Health::default(), Shutdown::on_signals()?);
+    // All of them from the start: not ready before each has said so.
+    let checks = Checks::new(&health);
     iono_telemetry::serve(&config.telemetry, &health, &shutdown).await?;
 
     make_private(&config.data_dir)?;
     let book = config.chain.address_book()?;
     let hot_key = open_hot_key(&config).await?;
     let store = iono_store::connect(&config.store_url()).await?;
-    let rpc = Rpc::connect(&config.chain, book.chain_id, health.check("rpc"))?;
+    let rpc = Rpc::connect(&config.chain, book.chain_id, checks.rpc.clone())?;
     let sender =
         Sender::start(&rpc, store.clone(), hot_key.clone(), &config.chain.sender, &health, &shutdown).await?;
     let reader = Reader::new(rpc.provider().clone(), book.clone(), config.chain.max_range);
-    let Some(me) = who_am_i(&store, &reader, &hot_key, &health, &shutdown).await? else { return Ok(()) };
+    let Some(me) = who_am_i(&store, &reader, &hot_key, &checks.registration, &shutdown).await? else { return Ok(()) };
     let Some(identity) = tls_key(&config, &sender, &reader, me, &shutdown).await? else { return Ok(()) };
 
     let follower =
         Follower::new(&rpc, store.clone(), &config.chain, book.start_block, followed(&book)).await?;
     let node = Arc::new(Node::new(parts(config, me, hot_key, reader, sender, store).await?));
-    start(&node, follower, &source, &identity, &health, &shutdown).await?;
+    start(&node, follower, &source, &identity, (&health, checks), &shutdown)?;
     tracing::info!(provider = %me, "provider running");
 
     shutdown.drain(DRAIN).await;
     node.save().await?;
     tracing::info!("ended; workloads run on");
     Ok(())
+}
+
+/// What `/readyz` shows, beside the sender's own checks.
+struct Checks {
+    rpc: Check,
+    registration: Check,
+    chain: Check,
+    engine: Check,
+    disk: Check,
+    clock: Check,
+    config: Check,
+    control: Check,
+}
+
+impl Checks {
+    fn new(health: &Health) -> Self {
+        Self {
+            rpc: health.check("rpc"),
+            registration: health.check("registration"),
+            chain: health.check("chain"),
+            engine: health.check("engine"),
+            disk: health.check("disk"),
+            clock: health.check("clock"),
+            config: health.check("config"),
+            control: health.check("control"),
+        }
+    }
 }
 
 /// The contracts whose logs matter here.
@@ -100,7 +130,7 @@ async fn parts(
     Ok(Parts {
         me,
         hot_key,
-        machine: machine::discover(&config.runtime.storage_path)?.offer(),
+        machine: machine::offer(&Hardware::discover(&config.runtime.storage_path)?),
         reader,
         sender,
         records_since: records_since(&store).await?,
@@ -115,26 +145,26 @@ async fn parts(
 }
 
 /// Starts everything that works in the background.
-async fn start(
+fn start(
     node: &Arc<Node>,
     follower: Follower,
     source: &reload::Source,
     identity: &ServerIdentity,
-    health: &Health,
+    (health, checks): (&Health, Checks),
     shutdown: &Shutdown,
 ) -> Result<()> {
     let token = || shutdown.token();
-    let reconciler = Reconciler::new(Arc::clone(node), health.check("engine"), token());
+    let reconciler = Reconciler::new(Arc::clone(node), checks.engine, token());
     let server = Arc::new(lease_api(node, &reconciler, identity)?);
     let control = Control { node: Arc::clone(node), health: health.clone(), server: Arc::clone(&server) };
 
-    shutdown.spawn("follow", follow::run(Arc::clone(node), follower, health.check("chain"), token()));
+    shutdown.spawn("follow", follow::run(Arc::clone(node), follower, checks.chain, token()));
     shutdown.spawn("bidding", Engine::new(Arc::clone(node), token()).run());
     shutdown.spawn("leases", reconciler.run());
     shutdown.spawn("treasury", treasury::run(Arc::clone(node), token()));
-    shutdown.spawn("vitals", vitals::run(Arc::clone(node), health.clone(), token()));
-    shutdown.spawn("reload", reload::run(Arc::clone(node), source.clone(), health.check("config"), token()));
-    let (check, ended) = (health.check("control"), token());
+    shutdown.spawn("vitals", vitals::run(Arc::clone(node), checks.disk, checks.clock, token()));
+    shutdown.spawn("reload", reload::run(Arc::clone(node), source.clone(), checks.config, token()));
+    let (check, ended) = (checks.control, token());
     check.ok();
     shutdown.spawn("control", async move {
         if let Err(error) = control::serve(control, ended).await {
@@ -202,7 +232,7 @@ pub fn docker_config(config: &Config, vault: Vault) -> Result<DockerConfig> {
             config::Egress::Guard => Egress::Guard,
             config::Egress::External => Egress::External,
         },
-        ..DockerConfig::new(vault, &runtime.data_dir)
+        ..DockerConfig::new(vault, config.engine_dir())
     })
 }
 
@@ -247,10 +277,10 @@ async fn who_am_i(
     store: &SharedStore,
     reader: &Reader,
     hot_key: &PrivateKeySigner,
-    health: &Health,
+    check: &Check,
     shutdown: &Shutdown,
 ) -> Result<Option<ProviderId>> {
-    let (check, token) = (health.check("registration"), shutdown.token());
+    let token = shutdown.token();
     if let Some(stored) = store.document(SELF, "provider").await? {
         check.ok();
         return Ok(Some(stored.parse()?));

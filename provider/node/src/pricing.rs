@@ -83,11 +83,17 @@ impl PriceTable {
         }
         for (model, count) in &allocation.gpus {
             if *count > 0 {
-                let price = self.gpu.get(model).ok_or_else(|| NoPrice::Gpu(model.as_str().to_owned()))?;
-                total += part(*price, *count, 1);
+                let price = self.gpu_price(model).ok_or_else(|| NoPrice::Gpu(model.as_str().to_owned()))?;
+                total += part(price, *count, 1);
             }
         }
         Ok(Dollars(total).max(self.minimum))
+    }
+
+    /// The line that fits a model best: `a100` covers `a100-sxm-80gi` unless that has a line of its own.
+    fn gpu_price(&self, model: &GpuModel) -> Option<Dollars> {
+        let lines = self.gpu.iter().filter(|(line, _)| **line != GpuModel::ANY && model.satisfies(line));
+        lines.max_by_key(|(line, _)| line.as_str().len()).map(|(_, price)| *price)
     }
 
     /// Price of one GiB of a class; where the class is not known the dearest line counts, since it may be that one.
@@ -175,14 +181,24 @@ mod tests {
         let mut other = allocation();
         other.gpus = [("a100".parse().unwrap(), 1)].into();
         assert_eq!(table().hourly(&other).unwrap_err().to_string(), "no price for GPU model a100; add it to [prices.gpu]");
+        let mut table = table();
+        table.gpu.insert("a100".parse().unwrap(), dollars("1"));
+        table.gpu.insert("a100-80gi".parse().unwrap(), dollars("2"));
+        let of = |model: &str| {
+            let gpus = [(model.parse().unwrap(), 1)].into();
+            table.hourly(&Allocation { gpus, ..Allocation::default() }).unwrap()
+        };
+        assert_eq!(of("a100-sxm-40gi"), dollars("1"));
+        assert_eq!(of("a100-sxm-80gi"), dollars("2"));
+        let table = self::table();
         other.gpus.clear();
         other.storage = [(StorageClass::Ssd, 1)].into();
-        assert_eq!(table().hourly(&other), Err(NoPrice::Storage(StorageClass::Ssd)));
+        assert_eq!(table.hourly(&other), Err(NoPrice::Storage(StorageClass::Ssd)));
         other.storage = [(StorageClass::Any, 1_024)].into();
         other.cpu = 0;
         other.memory = 0;
         other.endpoints = 0;
-        assert_eq!(table().hourly(&other).unwrap(), dollars("0.0005"));
+        assert_eq!(table.hourly(&other).unwrap(), dollars("0.0005"));
         assert_eq!(to_rate(dollars("1"), 0), Err(NoPrice::Token));
         assert_eq!(to_rate(Dollars(U256::from(u128::MAX)), 1), Err(NoPrice::TooHigh));
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use alloy::primitives::U256;
 use alloy::providers::Provider as _;
 use iono_identity::unix_now;
-use iono_telemetry::{Check, Health};
+use iono_telemetry::Check;
 use nix::sys::statvfs::statvfs;
 use tokio_util::sync::CancellationToken;
 
@@ -16,18 +16,19 @@ use crate::node::Node;
 
 /// How often they are looked at.
 const TICK: Duration = Duration::from_secs(5);
+/// How often while the chain's head is not known yet.
+const STARTING: Duration = Duration::from_millis(200);
 /// Gas that a lease may cost in all: bid, confirmation, close, settlement, cash-out, each with room to spare.
 const GAS_OF_A_LEASE: u64 = 500_000;
 
 /// Works until the token is cancelled.
-pub async fn run(node: Arc<Node>, health: Health, token: CancellationToken) {
-    let (disk, clock) = (health.check("disk"), health.check("clock"));
+pub async fn run(node: Arc<Node>, disk: Check, clock: Check, token: CancellationToken) {
     loop {
         look_at_disk(&node, &disk);
         look_at_clock(&node, &clock);
         look_at_gas(&node).await;
         tokio::select! {
-            () = tokio::time::sleep(TICK) => {}
+            () = tokio::time::sleep(if node.view().caught_up { TICK } else { STARTING }) => {}
             () = token.cancelled() => return,
         }
     }

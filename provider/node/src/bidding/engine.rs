@@ -107,6 +107,8 @@ impl Engine {
             .orders()
             .values()
             .filter(|tracked| tracked.verdict.is_none() && tracked.outcome == Outcome::Open)
+            // What stands in the way may pass while there is still time to bid.
+            .filter(|tracked| obstacle.is_none() || view.head.number >= tracked.order.words.close_block)
             .map(|tracked| tracked.order.id)
             .collect();
         for id in &undecided {

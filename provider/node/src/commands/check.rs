@@ -6,6 +6,7 @@ use alloy::primitives::{Address, U256};
 use alloy::providers::Provider as _;
 use anyhow::Result;
 use iono_bindings::AddressBook;
+use iono_hardware::Hardware;
 use iono_identity::{Pin, ServerIdentity, keystore, unix_now};
 use iono_primitives::ProviderId;
 use iono_primitives::money::format_decimal;
@@ -162,9 +163,9 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, registered: &T, configured: 
 }
 
 fn hardware(config: &Config) -> Checked {
-    match machine::discover(&config.runtime.storage_path) {
+    match Hardware::discover(&config.runtime.storage_path) {
         Ok(machine) => {
-            let offer = Offer::of(machine.offer(), &config.reserve, &config.offer);
+            let offer = Offer::of(machine::offer(&machine), &config.reserve, &config.offer);
             let found = format!("offers {}", offer.resources());
             let enough = offer.cpu > 0 && offer.memory > 0 && offer.storage > 0;
             if enough { passed("capacity", found) } else { failed("capacity", format!("{found}; lower [reserve]")) }

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use anyhow::{Context as _, Result};
+use iono_hardware::Hardware;
 use serde_json::json;
 
 use super::output;
@@ -38,9 +39,9 @@ pub fn run(common: &Common, force: bool) -> Result<()> {
 /// # Errors
 /// When the machine cannot be measured.
 pub fn hardware(common: &Common, config: &Config) -> Result<()> {
-    let machine = machine::discover(&config.runtime.storage_path)?;
-    let offer = Offer::of(machine.offer(), &config.reserve, &config.offer);
-    let shown = json!({ "machine": machine.report(), "offered": offer });
+    let found = Hardware::discover(&config.runtime.storage_path)?;
+    let offer = Offer::of(machine::offer(&found), &config.reserve, &config.offer);
+    let shown = json!({ "machine": found, "offered": offer });
     output::result(common, &shown, output::lines)?;
     Ok(())
 }

@@ -7,6 +7,7 @@ use alloy::sol_types::SolCall;
 use anyhow::{Context as _, Result, bail, ensure};
 use iono_bindings::{IERC20, IProviderRegistry, IStakingManager, ProviderRecord};
 use iono_chain::Mined;
+use iono_hardware::Hardware;
 use iono_identity::{ServerIdentity, keystore, unix_now};
 use iono_primitives::ProviderId;
 use serde_json::json;
@@ -138,8 +139,8 @@ fn hot_address(config: &Config) -> Result<Address> {
 fn record(config: &Config) -> Result<ProviderRecord> {
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("cannot make {}", config.data_dir.display()))?;
-    let machine = machine::discover(&config.runtime.storage_path)?.offer();
-    let offer = Offer::of(machine, &config.reserve, &config.offer);
+    let found = Hardware::discover(&config.runtime.storage_path)?;
+    let offer = Offer::of(machine::offer(&found), &config.reserve, &config.offer);
     ensure!(offer.cpu > 0 && offer.memory > 0, "nothing is left to offer beyond the reserve; see [reserve] and [offer]");
     Ok(ProviderRecord {
         hotKey: hot_address(config)?,

@@ -121,8 +121,9 @@ pub struct Public {
 pub struct Runtime {
     /// Docker's socket.
     pub docker: PathBuf,
-    /// Volumes and kept logs of leases; not within `data_dir`, so that losing one does not lose the other.
-    pub data_dir: PathBuf,
+    /// Volumes and kept logs of leases; `engine` in the daemon's `data_dir` when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
     /// Addresses for the leases' networks; in use nowhere else on this machine's networks.
     pub addresses: String,
     /// Name servers for containers; the engine's own choice when empty.
@@ -241,20 +242,20 @@ pub struct Store {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read {path}: {source}; write one with `provider init --config {path}`")]
+    #[error("cannot read {path}: {cause}; write one with `provider init --config {path}`")]
     Read {
         /// The file.
         path: PathBuf,
         /// The reason.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// Not TOML, an unknown key or a value of the wrong kind.
-    #[error("{place}: {source}")]
+    #[error("{place}: {cause}")]
     Parse {
         /// File or override.
         place: String,
         /// What the parser says, with line and column.
-        source: Box<toml::de::Error>,
+        cause: Box<toml::de::Error>,
     },
     /// An override that names no place.
     #[error("`{0}` is no setting; write section.key=value, as in `--set bidding.enabled=false`")]
@@ -276,7 +277,7 @@ impl Config {
     /// [`ConfigError`] names the file, key or override that is wrong.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+            .map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
         Self::parse(&path.display().to_string(), &text, std::env::vars(), overrides)
     }
 
@@ -292,7 +293,7 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let wrong = |place: &str| {
             let place = place.to_owned();
-            move |source| ConfigError::Parse { place, source: Box::new(source) }
+            move |cause| ConfigError::Parse { place, cause: Box::new(cause) }
         };
         // The file alone first, so that an error carries its line.
         toml::from_str::<Self>(text).map_err(wrong(place))?;
@@ -346,6 +347,12 @@ impl Config {
         self.store.url.clone().unwrap_or_else(file)
     }
 
+    /// Where volumes and kept logs of leases live.
+    #[must_use]
+    pub fn engine_dir(&self) -> PathBuf {
+        self.runtime.data_dir.clone().unwrap_or_else(|| self.data_dir.join("engine"))
+    }
+
     /// Bit mask of the accepted payment tokens.
     #[must_use]
     pub fn token_mask(&self) -> u64 {
@@ -376,7 +383,7 @@ impl Default for Runtime {
     fn default() -> Self {
         Self {
             docker: "/var/run/docker.sock".into(),
-            data_dir: "/var/lib/ionosphere/engine".into(),
+            data_dir: None,
             addresses: "10.201.0.0/16".to_owned(),
             dns: Vec::new(),
             egress: Egress::Guard,

@@ -72,12 +72,18 @@ impl FromStr for Dollars {
 impl FromStr for Cores {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
+        if text == "0" {
+            return Ok(Self(0));
+        }
         text.parse::<Cpu>().map(|cpu| Self(cpu.0)).map_err(|error| error.to_string())
     }
 }
 impl FromStr for Mebibytes {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
+        if text == "0" {
+            return Ok(Self(0));
+        }
         let size: Size = text.parse().map_err(|error: iono_primitives::quantity::QuantityError| error.to_string())?;
         size.mebibytes().map(Self).map_err(|error| error.to_string())
     }
