@@ -154,6 +154,8 @@ impl Inner {
         results.into_iter().collect::<Result<Vec<()>, _>>()?;
         self.retire_services(workload, existing, switch).await?;
         self.remove_unnamed(workload).await?;
+        let specs = rollouts.iter().flat_map(|rollout| &rollout.replicas).map(|(_, spec, _)| spec.as_str());
+        self.prune_secrets(workload.lease, &specs.collect::<Vec<_>>())?;
         self.set_applied(Arc::new(workload.clone()));
         Ok(())
     }

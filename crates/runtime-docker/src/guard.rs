@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use iono_runtime::RuntimeError;
 use tokio::process::Command;
@@ -38,7 +38,7 @@ const PRIVATE: [&str; 11] = [
 pub(crate) struct Guard {
     egress: Egress,
     dns: Vec<Ipv4Addr>,
-    ready: OnceCell<()>,
+    ready: Mutex<Arc<OnceCell<()>>>,
     /// Bridges whose own rule is known to be there.
     bridges: Mutex<HashSet<String>>,
 }
@@ -47,7 +47,7 @@ impl Guard {
     pub(crate) fn new(egress: Egress, dns: &[IpAddr]) -> Self {
         let dns =
             dns.iter().filter_map(|ip| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None }).collect();
-        Self { egress, dns, ready: OnceCell::new(), bridges: Mutex::default() }
+        Self { egress, dns, ready: Mutex::default(), bridges: Mutex::default() }
     }
 
     /// Sets the shared rules where they are missing; once per process.
@@ -55,13 +55,49 @@ impl Guard {
         if self.egress == Egress::External {
             return Ok(());
         }
-        self.ready.get_or_try_init(|| self.install()).await.map(drop)
+        let ready = Arc::clone(&self.ready.lock().unwrap_or_else(PoisonError::into_inner));
+        ready.get_or_try_init(|| self.install()).await.map(drop)
+    }
+
+    /// Sets the rules of these bridges, and the shared ones, again where somebody flushed them: a reboot, another
+    /// firewall's reload.
+    pub(crate) async fn heal(&self, bridges: &[String]) -> Result<(), RuntimeError> {
+        if self.egress == Egress::External {
+            return Ok(());
+        }
+        if self.missing().await.is_some() {
+            tracing::warn!("the egress guard's iptables rules were missing; they are set again");
+            *self.ready.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+            self.set_up().await?;
+        }
+        for bridge in bridges {
+            self.lock().remove(bridge);
+            self.admit(bridge, false).await?;
+        }
+        Ok(())
+    }
+
+    /// The first shared rule that is not there.
+    async fn missing(&self) -> Option<String> {
+        for (chain, rule) in [
+            ("DOCKER-USER", vec!["-i", BRIDGES, "-j", FORWARD]),
+            ("FORWARD", vec!["-j", "DOCKER-USER"]),
+            ("INPUT", vec!["-i", BRIDGES, "-j", INPUT]),
+            (INPUT, vec!["-j", "DROP"]),
+            (FORWARD, vec!["-d", "10.0.0.0/8", "-j", "DROP"]),
+            (FORWARD, vec!["-d", "169.254.0.0/16", "-j", "DROP"]),
+        ] {
+            if !has(chain, &rule).await {
+                return Some(format!("{chain} {}", rule.join(" ")));
+            }
+        }
+        None
     }
 
     /// Fills the chains in one transaction, so that there is no moment without rules, and sends traffic into them.
     async fn install(&self) -> Result<(), RuntimeError> {
         let mut rules = format!("*filter\n:{INPUT} - [0:0]\n");
-        if !exists(FORWARD).await {
+        if !has(FORWARD, &["-d", "240.0.0.0/4", "-j", "DROP"]).await {
             rules += &format!(":{FORWARD} - [0:0]\n");
             for rule in self.forward_rules() {
                 rules += &format!("-A {FORWARD} {rule}\n");
@@ -93,7 +129,7 @@ impl Guard {
 
     /// Lets the services of one lease talk to each other; `fresh` when its network was just made.
     pub(crate) async fn admit(&self, bridge: &str, fresh: bool) -> Result<(), RuntimeError> {
-        if self.egress == Egress::External || (!fresh && self.lock().contains(bridge)) {
+        if self.egress == Egress::External || self.lock().contains(bridge) {
             return Ok(());
         }
         self.set_up().await?;
@@ -124,17 +160,8 @@ impl Guard {
             return Err("left to the node's own firewall by configuration".to_owned());
         }
         self.set_up().await.map_err(|error| error.to_string())?;
-        for (chain, rule) in [
-            ("DOCKER-USER", vec!["-i", BRIDGES, "-j", FORWARD]),
-            ("FORWARD", vec!["-j", "DOCKER-USER"]),
-            ("INPUT", vec!["-i", BRIDGES, "-j", INPUT]),
-            (INPUT, vec!["-j", "DROP"]),
-            (FORWARD, vec!["-d", "10.0.0.0/8", "-j", "DROP"]),
-            (FORWARD, vec!["-d", "169.254.0.0/16", "-j", "DROP"]),
-        ] {
-            if !has(chain, &rule).await {
-                return Err(format!("the iptables rule `{chain} {}` is missing", rule.join(" ")));
-            }
+        if let Some(rule) = self.missing().await {
+            return Err(format!("the iptables rule `{rule}` is missing"));
         }
         Ok("iptables: private networks, the host and other leases are dropped".to_owned())
     }
@@ -146,10 +173,6 @@ impl Guard {
 
 fn own(bridge: &str) -> [&str; 6] {
     ["-i", bridge, "-o", bridge, "-j", "RETURN"]
-}
-
-async fn exists(chain: &str) -> bool {
-    iptables(&["-n", "-L"], &[chain]).await.is_ok()
 }
 
 async fn has(chain: &str, rule: &[&str]) -> bool {

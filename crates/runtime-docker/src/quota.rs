@@ -3,19 +3,32 @@
 //! risk; shorten the interval where disks are fast and small.
 
 use std::sync::Weak;
+use std::time::Duration;
 
 use bollard::models::{ContainerUpdateBody, RestartPolicy, RestartPolicyNameEnum};
-use bollard::query_parameters::KillContainerOptions;
+use bollard::query_parameters::{KillContainerOptions, ListNetworksOptionsBuilder};
 use iono_runtime::{EventKind, ExitReason, RuntimeError};
+use tokio::time::Instant;
 
 use crate::engine::{or_gone, sort};
 use crate::inner::Inner;
-use crate::labels::Container;
+use crate::labels::{self, Container};
 
-/// Measures until the runtime is dropped.
+/// Between two looks at the egress guard.
+const GUARD: Duration = Duration::from_secs(60);
+
+/// Measures until the runtime is dropped, and sees to it that the egress guard stays.
 pub(crate) async fn watch(inner: Weak<Inner>) {
+    let mut guarded: Option<Instant> = None;
     loop {
         let Some(interval) = inner.upgrade().map(|inner| inner.config.quota_interval) else { return };
+        if guarded.is_none_or(|at| at.elapsed() >= GUARD) {
+            let Some(inner) = inner.upgrade() else { return };
+            match inner.heal_guard().await {
+                Ok(()) => guarded = Some(Instant::now()),
+                Err(error) => tracing::debug!(%error, "the egress guard was not looked at"),
+            }
+        }
         tokio::time::sleep(interval).await;
         let Some(inner) = inner.upgrade() else { return };
         if let Err(error) = inner.measure().await {
@@ -25,6 +38,16 @@ pub(crate) async fn watch(inner: Weak<Inner>) {
 }
 
 impl Inner {
+    /// Containers that were started by the engine after a reboot run before anyone set their rules.
+    async fn heal_guard(&self) -> Result<(), RuntimeError> {
+        let options = ListNetworksOptionsBuilder::default().filters(&self.names.filter(None)).build();
+        let networks = self.engine.docker()?.list_networks(Some(options)).await.map_err(sort)?;
+        let leases = networks.iter().filter_map(|network| labels::lease_of(network.labels.as_ref()?));
+        let bridges: Vec<String> = leases.map(|lease| self.names.bridge(lease)).collect();
+        // Without leases nothing needs to be guarded, nor the node's firewall to be changed.
+        if bridges.is_empty() { Ok(()) } else { self.guard.heal(&bridges).await }
+    }
+
     async fn measure(&self) -> Result<(), RuntimeError> {
         for container in self.containers(None, true).await? {
             if let Some(size) = container.size.filter(|size| *size > container.quota) {

@@ -12,7 +12,7 @@ use iono_runtime::{RuntimeError, Service};
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 
 use crate::inner::Inner;
-use crate::volumes::failed;
+use crate::volumes::{entries, failed};
 
 /// Where memory-backed file systems usually are.
 const CANDIDATES: [&str; 2] = ["/run", "/dev/shm"];
@@ -68,6 +68,19 @@ impl Inner {
             });
         }
         Ok(mounts)
+    }
+
+    /// Removes the secrets of generations other than these.
+    pub(crate) fn prune_secrets(&self, lease: LeaseId, specs: &[&str]) -> Result<(), RuntimeError> {
+        let Ok(dir) = self.secrets_of(lease) else { return Ok(()) };
+        for service in entries(&dir)? {
+            for generation in entries(&service)? {
+                if !specs.iter().any(|spec| generation.ends_with(spec)) {
+                    fs::remove_dir_all(&generation).map_err(|error| failed("remove", &generation, &error))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Removes the secrets of a lease.

@@ -183,7 +183,7 @@ fn is_named(path: &Path, name: &str) -> bool {
 }
 
 /// The entries of a directory; none when it is not there.
-fn entries(dir: &Path) -> Result<Vec<PathBuf>, RuntimeError> {
+pub(crate) fn entries(dir: &Path) -> Result<Vec<PathBuf>, RuntimeError> {
     let read = match fs::read_dir(dir) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             return Ok(Vec::new());

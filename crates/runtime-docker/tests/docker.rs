@@ -69,6 +69,7 @@ async fn keeps_the_image_of_the_first_start() {
         build_image(&tag, &["LABEL generation=1"]);
         let runtime = docker.runtime();
         runtime.apply(&workload(lease, "1", web(&tag)), &NoSwitchboard).await.unwrap();
+        let first = output("docker", &["image", "inspect", "-f", "{{.Id}}", &tag]);
         build_image(&tag, &["LABEL generation=2"]);
         let mut more = web(&tag);
         more.replicas = 2;
@@ -79,10 +80,11 @@ async fn keeps_the_image_of_the_first_start() {
             .collect();
         assert_eq!(images.len(), 2);
         assert_eq!(images[0], images[1]);
-        assert_ne!(images[0], output("docker", &["image", "inspect", "-f", "{{.Id}}", &tag]));
+        assert_eq!(images[0], first);
     })
     .await;
     output("docker", &["rmi", &tag]);
+    output("docker", &["image", "prune", "-f", "--filter", "label=generation"]);
 }
 
 /// A socket in front of the engine's that can be cut.
@@ -132,6 +134,40 @@ async fn an_engine_that_goes_away_is_unknown_until_it_comes_back() {
         let next =
             tokio::time::timeout(Duration::from_secs(10), futures::StreamExt::next(&mut changes)).await;
         assert_eq!(next.unwrap(), Some(lease));
+    })
+    .await;
+}
+
+/// As after a reboot: nothing is mounted and no rule is set. Rather than write beside its volume, the container waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_that_is_not_mounted_stops_its_container() {
+    let docker = Docker::new();
+    with_lease(&docker, async |lease| {
+        let mut service = web(IMAGE);
+        let kind = iono_runtime::VolumeKind::Persistent;
+        let volume = iono_runtime::Volume {
+            name: "db".into(),
+            path: "/db".into(),
+            size_mib: 8,
+            kind,
+            read_only: false,
+        };
+        service.volumes.push(volume);
+        let desired = workload(lease, "1", service);
+        let runtime = docker.runtime();
+        runtime.apply(&desired, &NoSwitchboard).await.unwrap();
+        let id = containers(lease).remove(0);
+        output("docker", &["exec", &id, "sh", "-c", "echo kept > /db/file"]);
+        output("docker", &["stop", "-t", "0", &id]);
+        let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+        let mount = mounts
+            .lines()
+            .find_map(|line| line.split(' ').nth(1).filter(|path| path.contains(&format!("/{lease}/"))));
+        output("umount", &[mount.unwrap()]);
+        output("docker", &["start", &id]);
+        assert_eq!(output("docker", &["inspect", "-f", "{{.State.Running}}", &id]).trim(), "false");
+        runtime.apply(&desired, &NoSwitchboard).await.unwrap();
+        assert_eq!(output("docker", &["exec", &id, "cat", "/db/file"]), "kept\n");
     })
     .await;
 }

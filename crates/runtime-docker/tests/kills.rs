@@ -12,7 +12,7 @@ use std::time::Duration;
 use common::{Docker, config, output};
 use iono_primitives::LeaseId;
 use iono_runtime::api::NoSwitchboard;
-use iono_runtime::conformance::Harness;
+use iono_runtime::conformance::{Harness, with_lease};
 use iono_runtime::{Port, Protocol, Runtime, Secret, Service, Volume, VolumeKind, Workload};
 use iono_runtime_docker::{DockerRuntime, FAIL_POINTS};
 use rstest::rstest;
@@ -86,7 +86,10 @@ fn listed(what: &str, lease: LeaseId) -> usize {
 async fn goes_on_after_a_kill(#[case] point: &str, #[case] what: &str) {
     assert!(FAIL_POINTS.contains(&point.split(':').next().unwrap()));
     let docker = Docker::new();
-    let lease = LeaseId(u64::from(std::process::id()) * 1_000);
+    with_lease(&docker, async |lease| kill_and_go_on(&docker, lease, point, what).await).await;
+}
+
+async fn kill_and_go_on(docker: &Docker, lease: LeaseId, point: &str, what: &str) {
     let before = docker.runtime();
     if what != "apply" {
         before.store_manifest(lease, b"one").await.unwrap();

@@ -112,7 +112,9 @@ async fn pulls_with_credentials_and_pins_the_digest() {
         assert!(!docker.leftovers(lease).await.join("\n").contains("pass-word"));
     })
     .await;
-    output("docker", &["rmi", &image]);
+    for id in output("docker", &["images", "-q", image.trim_end_matches(":1")]).lines() {
+        output("docker", &["rmi", "-f", id]);
+    }
 }
 
 impl Registry {

@@ -93,6 +93,9 @@ pub(crate) fn build_image(name: &str, changes: &[&str]) {
 
 impl Docker {
     pub(crate) fn new() -> Self {
+        // One process builds it, the others wait.
+        let lock = std::fs::File::create(std::env::temp_dir().join("iono-test-image.lock")).unwrap();
+        lock.lock().unwrap();
         if output("docker", &["image", "inspect", "-f", "{{.Id}}", IMAGE]).trim().is_empty() {
             build_image(IMAGE, &[]);
         }
