@@ -8,8 +8,8 @@ use alloy::providers::{DynProvider, Provider, ProviderBuilder};
 use alloy::rpc::types::{Filter, Log};
 use alloy::sol_types::SolEvent;
 use iono_bindings::{
-    AddressBook, IEscrow, ILeaseAccess, ILeaseBook, IMatchPolicy, IOrderBook, IPaymentTokens, IProviderRegistry,
-    IStakingManager, errors,
+    AddressBook, IEscrow, ILeaseAccess, ILeaseBook, IMatchPolicy, IOrderBook, IPaymentTokens,
+    IProviderRegistry, IStakingManager, errors,
 };
 use url::Url;
 
@@ -49,7 +49,9 @@ impl Chain {
                     return Ok(Self { rpc, url: url.clone(), book });
                 }
                 Ok(Err(error)) => problems.push(format!("{url}: {}", crate::error::chain(&error))),
-                Err(_) => problems.push(format!("{url}: no answer within {}", humantime::format_duration(CONNECT))),
+                Err(_) => {
+                    problems.push(format!("{url}: no answer within {}", humantime::format_duration(CONNECT)))
+                }
             }
         }
         Err(Failure::new(Kind::Rpc, format!("no RPC answers ({})", problems.join("; ")))
@@ -130,8 +132,10 @@ impl Chain {
             match self.rpc.get_logs(&filter.clone().from_block(start).to_block(end)).await {
                 Ok(logs) => {
                     for log in logs.into_iter().filter(|log| !log.removed) {
-                        let decoded = E::decode_log(&log.inner)
-                            .or_fail(Kind::Rpc, format_args!("the RPC returned a malformed {}", E::SIGNATURE))?;
+                        let decoded = E::decode_log(&log.inner).or_fail(
+                            Kind::Rpc,
+                            format_args!("the RPC returned a malformed {}", E::SIGNATURE),
+                        )?;
                         found.push((decoded.data, log));
                     }
                     start = end + 1;

@@ -94,8 +94,11 @@ impl Context {
             [only] => Ok(*only),
             several => {
                 let list: Vec<String> = several.iter().map(ToString::to_string).collect();
-                Err(Failure::new(Kind::Usage, format!("{owner} has several escrow wallets: {}", list.join(", ")))
-                    .hint("say which with --wallet N, or set `wallet` in config.toml"))
+                Err(Failure::new(
+                    Kind::Usage,
+                    format!("{owner} has several escrow wallets: {}", list.join(", ")),
+                )
+                .hint("say which with --wallet N, or set `wallet` in config.toml"))
             }
         }
     }
@@ -115,15 +118,20 @@ pub(crate) async fn wallets_of(chain: &Chain, owner: Address) -> Result<Vec<u64>
         chain.all_events::<WalletTransferred>(chain.book.escrow, [None, None, indexed]),
     )?;
     let created = created.into_iter().map(|(event, _)| event.wallet);
-    let mut wallets: Vec<u64> =
-        created.chain(received.into_iter().map(|(event, _)| event.wallet)).map(|id| id.saturating_to()).collect();
+    let mut wallets: Vec<u64> = created
+        .chain(received.into_iter().map(|(event, _)| event.wallet))
+        .map(|id| id.saturating_to())
+        .collect();
     wallets.sort_unstable();
     wallets.dedup();
     let escrow = chain.escrow();
     let mut owned = Vec::new();
     for wallet in wallets {
-        let owner_now =
-            escrow.ownerOf(alloy::primitives::U256::from(wallet)).call().await.or_call("cannot read a wallet's owner")?;
+        let owner_now = escrow
+            .ownerOf(alloy::primitives::U256::from(wallet))
+            .call()
+            .await
+            .or_call("cannot read a wallet's owner")?;
         if owner_now == owner {
             owned.push(wallet);
         }

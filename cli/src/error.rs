@@ -143,8 +143,17 @@ mod tests {
         assert_eq!(
             names,
             [
-                "failed", "usage", "setup", "rpc", "refused", "funds", "not_found", "provider", "timeout",
-                "manifest", "no_match"
+                "failed",
+                "usage",
+                "setup",
+                "rpc",
+                "refused",
+                "funds",
+                "not_found",
+                "provider",
+                "timeout",
+                "manifest",
+                "no_match"
             ]
         );
     }

@@ -12,7 +12,8 @@ pub(crate) const MAX_FILE: u64 = 4 << 20;
 /// Creates a folder that only its owner may enter.
 pub(crate) fn private_dir(path: &Path) -> Result<()> {
     if !path.is_dir() {
-        std::fs::create_dir_all(path).or_fail(Kind::Setup, format_args!("cannot create {}", path.display()))?;
+        std::fs::create_dir_all(path)
+            .or_fail(Kind::Setup, format_args!("cannot create {}", path.display()))?;
         let mode = std::fs::Permissions::from_mode(0o700);
         std::fs::set_permissions(path, mode)
             .or_fail(Kind::Setup, format_args!("cannot protect {}", path.display()))?;
@@ -44,7 +45,10 @@ pub(crate) fn read_text(path: &Path, kind: Kind) -> Result<String> {
     let doing = || format!("cannot read {}", path.display());
     let size = std::fs::metadata(path).or_fail(kind, doing())?.len();
     if size > MAX_FILE {
-        return Err(Failure::new(kind, format!("{} has {size} bytes; at most {MAX_FILE} are read", path.display())));
+        return Err(Failure::new(
+            kind,
+            format!("{} has {size} bytes; at most {MAX_FILE} are read", path.display()),
+        ));
     }
     std::fs::read_to_string(path).or_fail(kind, doing())
 }
@@ -62,6 +66,10 @@ mod tests {
         assert_eq!(std::fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
         write_private(&path, b"again\n").unwrap();
         assert_eq!(read_text(&path, Kind::Setup).unwrap(), "again\n");
-        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no temporary file is left");
+        assert_eq!(
+            std::fs::read_dir(path.parent().unwrap()).unwrap().count(),
+            1,
+            "no temporary file is left"
+        );
     }
 }

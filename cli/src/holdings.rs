@@ -25,8 +25,12 @@ pub(crate) async fn of_wallet(chain: &Chain, wallet: u64) -> Result<Held> {
     for lease in leases_of(chain, wallet).await? {
         let words = lease_words(chain, lease).await?;
         if words.lease_state() != Some(LeaseState::None) {
-            let locked =
-                chain.lease_book().lockedOf(U256::from(lease)).call().await.or_call("cannot read a lease's lock")?;
+            let locked = chain
+                .lease_book()
+                .lockedOf(U256::from(lease))
+                .call()
+                .await
+                .or_call("cannot read a lease's lock")?;
             held.entry(words.token).or_default().1 += locked;
         }
     }
@@ -50,17 +54,16 @@ pub(crate) async fn leases_of(chain: &Chain, wallet: u64) -> Result<Vec<u64>> {
 }
 
 /// An order's words and spec hash; the state says `None` when there is no such order.
-pub(crate) async fn order_words(
-    chain: &Chain,
-    order: u64,
-) -> Result<(OrderWords, alloy::primitives::B256)> {
-    let words = chain.order_book().orderWords(U256::from(order)).call().await.or_call("cannot read the order")?;
+pub(crate) async fn order_words(chain: &Chain, order: u64) -> Result<(OrderWords, alloy::primitives::B256)> {
+    let words =
+        chain.order_book().orderWords(U256::from(order)).call().await.or_call("cannot read the order")?;
     Ok((OrderWords::read([words.word0, words.word1]), words.specHash))
 }
 
 /// A lease's words; the state says `None` when there is no such lease.
 pub(crate) async fn lease_words(chain: &Chain, lease: u64) -> Result<LeaseWords> {
-    let words = chain.lease_book().leaseWords(U256::from(lease)).call().await.or_call("cannot read the lease")?;
+    let words =
+        chain.lease_book().leaseWords(U256::from(lease)).call().await.or_call("cannot read the lease")?;
     Ok(LeaseWords::read([words.word0, words.word1]))
 }
 

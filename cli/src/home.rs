@@ -42,7 +42,8 @@ impl Home {
         let root = match given {
             Some(path) => path.to_owned(),
             None => {
-                let base = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+                let base =
+                    std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
                 let base = base.or_else(|| std::env::home_dir().map(|home| home.join(".config")));
                 base.ok_or_else(|| {
                     Failure::new(Kind::Setup, "no home folder is known").hint("set IONO_HOME or give --home")

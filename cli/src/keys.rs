@@ -33,7 +33,8 @@ pub(crate) fn list(home: &Home) -> Result<Vec<KeyFile>> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }
-    let entries = std::fs::read_dir(&folder).or_fail(Kind::Setup, format_args!("cannot read {}", folder.display()))?;
+    let entries =
+        std::fs::read_dir(&folder).or_fail(Kind::Setup, format_args!("cannot read {}", folder.display()))?;
     let mut keys: Vec<KeyFile> = entries
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
         .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
@@ -49,7 +50,8 @@ pub(crate) fn list(home: &Home) -> Result<Vec<KeyFile>> {
 /// The key that signs: the one asked for, else the configured one, else `main`, else the only one there is.
 pub(crate) fn choose(home: &Home, asked: Option<&str>, configured: Option<&Path>) -> Result<KeyFile> {
     let none = |what: String| {
-        Failure::new(Kind::Setup, what).hint("`iono wallet new` makes a key, `iono wallet import` brings one in")
+        Failure::new(Kind::Setup, what)
+            .hint("`iono wallet new` makes a key, `iono wallet import` brings one in")
     };
     if let Some(name) = asked {
         let key = named(home, name)?;

@@ -75,7 +75,8 @@ impl LeaseFile {
         if !folder.is_dir() {
             return Ok(Vec::new());
         }
-        let entries = std::fs::read_dir(&folder).or_fail(Kind::Setup, format_args!("cannot read {}", folder.display()))?;
+        let entries = std::fs::read_dir(&folder)
+            .or_fail(Kind::Setup, format_args!("cannot read {}", folder.display()))?;
         let mut found = Vec::new();
         for entry in entries.flatten() {
             let hash = entry.path().file_stem().and_then(|stem| stem.to_str()?.parse::<B256>().ok());
@@ -108,7 +109,10 @@ impl LeaseFile {
         if salted.hash() == self.hash {
             Ok(salted)
         } else {
-            Err(Failure::new(Kind::Manifest, format!("the kept manifest does not have the hash {}", self.hash)))
+            Err(Failure::new(
+                Kind::Manifest,
+                format!("the kept manifest does not have the hash {}", self.hash),
+            ))
         }
     }
 }

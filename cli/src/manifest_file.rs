@@ -24,7 +24,10 @@ pub(crate) fn text(path: &Path) -> Result<String> {
     let text = files::read_text(path, Kind::Manifest)?;
     if text.len() > MAX_FILE_BYTES {
         let size = text.len();
-        return Err(Failure::new(Kind::Manifest, format!("{} has {size} bytes; at most {MAX_FILE_BYTES} are read", path.display())));
+        return Err(Failure::new(
+            Kind::Manifest,
+            format!("{} has {size} bytes; at most {MAX_FILE_BYTES} are read", path.display()),
+        ));
     }
     Ok(text)
 }
@@ -35,7 +38,10 @@ pub(crate) fn parse(text: &str) -> std::result::Result<Deployment, Diagnostics> 
 }
 
 /// Reads the secrets, relative to the manifest's folder, and makes the manifest.
-pub(crate) fn resolve(path: &Path, deployment: &Deployment) -> std::result::Result<LeaseManifest, Diagnostics> {
+pub(crate) fn resolve(
+    path: &Path,
+    deployment: &Deployment,
+) -> std::result::Result<LeaseManifest, Diagnostics> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     iono_manifest::resolve(deployment, |secret| read_secret(&folder.join(secret)))
 }
@@ -56,7 +62,11 @@ fn read_secret(path: &Path) -> std::io::Result<Vec<u8>> {
 
 /// `file:line:column: message` for each finding, as editors understand it.
 pub(crate) fn findings(path: &Path, found: &Diagnostics) -> Vec<String> {
-    found.0.iter().map(|one| format!("{}:{}:{}: {}", path.display(), one.line, one.column, one.message)).collect()
+    found
+        .0
+        .iter()
+        .map(|one| format!("{}:{}:{}: {}", path.display(), one.line, one.column, one.message))
+        .collect()
 }
 
 fn refused(path: &Path, found: &Diagnostics) -> Failure {

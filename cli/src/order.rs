@@ -85,7 +85,8 @@ impl Draft {
             None => convert(&plan, tokens, token, &mut notes)?,
         };
         if rate.0 == 0 {
-            return Err(Failure::new(Kind::Manifest, "the price is zero").hint("say what you pay at most with --max-rate"));
+            return Err(Failure::new(Kind::Manifest, "the price is zero")
+                .hint("say what you pay at most with --max-rate"));
         }
         let duration = price.duration.or(plan.duration).unwrap_or_else(|| {
             notes.push("the manifest names no duration: a day is taken; --duration changes it".to_owned());
@@ -188,7 +189,11 @@ pub(crate) fn spec(plan: &OrderPlan, manifest_hash: B256) -> Spec {
 /// Steps of the resource bracket, as `Bracket.stepsOf` of the contracts counts them.
 pub(crate) fn bracket_steps(resources: &Resources) -> u64 {
     let largest = |cpu: u32, memory: u32, storage: u32| {
-        let steps = [resources.cpu.div_ceil(cpu), resources.memory.div_ceil(memory), resources.storage.div_ceil(storage)];
+        let steps = [
+            resources.cpu.div_ceil(cpu),
+            resources.memory.div_ceil(memory),
+            resources.storage.div_ceil(storage),
+        ];
         u64::from(steps.into_iter().fold(1, u32::max))
     };
     if resources.gpus == 0 {
@@ -256,7 +261,10 @@ fn check_list(ids: &[u32]) -> Result<()> {
         return Err(Failure::new(Kind::Usage, "providers count from 1"));
     }
     if ids.len() > MAX_LISTED {
-        return Err(Failure::new(Kind::Usage, format!("an order can list {MAX_LISTED} providers, not {}", ids.len())));
+        return Err(Failure::new(
+            Kind::Usage,
+            format!("an order can list {MAX_LISTED} providers, not {}", ids.len()),
+        ));
     }
     Ok(())
 }
@@ -319,7 +327,10 @@ mod tests {
     fn the_command_line_wins() {
         let made = draft(price(Some("USD"), Some("0.02"), Some(60)), Some("SPON"), Listed::Anyone).unwrap();
         assert_eq!((made.token.id, made.rate.hourly().as_str(), made.duration), (1, "0.02", 60));
-        assert_eq!(draft(price(None, Some("0"), None), None, Listed::Anyone).unwrap_err().kind, Kind::Manifest);
+        assert_eq!(
+            draft(price(None, Some("0"), None), None, Listed::Anyone).unwrap_err().kind,
+            Kind::Manifest
+        );
     }
 
     #[test]

@@ -77,8 +77,9 @@ pub(crate) async fn sign(
     let (_, now) = chain.head().await?;
     let deadline = U256::from(now.max(iono_identity::unix_now()) + VALID);
     let permit = Permit { owner: signer.address(), spender, value: amount, nonce, deadline };
-    let signature =
-        signer.sign_hash_sync(&permit.eip712_signing_hash(&domain)).or_fail(Kind::Failed, "cannot sign the permit")?;
+    let signature = signer
+        .sign_hash_sync(&permit.eip712_signing_hash(&domain))
+        .or_fail(Kind::Failed, "cannot sign the permit")?;
     Ok(Some(Signed {
         deadline,
         v: 27 + u8::from(signature.v()),

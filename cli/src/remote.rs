@@ -45,19 +45,25 @@ impl Remote {
 }
 
 /// The lease API of a provider; without an identity only what is public answers.
-pub(crate) async fn client(chain: &Chain, provider: &Provider, identity: Option<&ClientIdentity>) -> Result<Client> {
+pub(crate) async fn client(
+    chain: &Chain,
+    provider: &Provider,
+    identity: Option<&ClientIdentity>,
+) -> Result<Client> {
     let pins = providers::pins(chain, provider).await?.into_iter().map(Pin).collect();
-    Client::new(&provider.record.endpoint, pins, identity).or_fail(
-        Kind::Provider,
-        format_args!("provider {} has an endpoint that cannot be used", provider.id),
-    )
+    Client::new(&provider.record.endpoint, pins, identity)
+        .or_fail(Kind::Provider, format_args!("provider {} has an endpoint that cannot be used", provider.id))
 }
 
 async fn identity(context: &Context, chain: &Chain, wallet: u64, need: Need) -> Result<ClientIdentity> {
     let signer = context.signer().await?;
     let account = signer.address();
-    let access =
-        chain.access().access(U256::from(wallet), account).call().await.or_call("cannot read the wallet's rights")?;
+    let access = chain
+        .access()
+        .access(U256::from(wallet), account)
+        .call()
+        .await
+        .or_call("cannot read the wallet's rights")?;
     let write = need == Need::Write;
     if !access.read || (write && !access.write) {
         let what = if access.read { "may only read" } else { "has no right to" };
@@ -73,7 +79,12 @@ async fn identity(context: &Context, chain: &Chain, wallet: u64, need: Need) -> 
         nonce: access.nonce.saturating_to(),
         lifetime: LIFETIME,
     };
-    let name = format!("{}-{:.10}-{wallet}-{:.10}.pem", chain.book.chain_id, chain.book.lease_access.to_string(), account.to_string());
+    let name = format!(
+        "{}-{:.10}-{wallet}-{:.10}.pem",
+        chain.book.chain_id,
+        chain.book.lease_access.to_string(),
+        account.to_string()
+    );
     ClientIdentity::cached(&context.home.certificates().join(name), &signer, &request)
         .await
         .or_fail(Kind::Setup, "cannot make a client certificate")

@@ -32,9 +32,15 @@ mod tests {
 
     #[test]
     fn spans_have_two_units() {
-        for (seconds, text) in
-            [(0, "0s"), (59, "59s"), (61, "1m 1s"), (3_600, "1h"), (3_605, "1h"), (90_061, "1d 1h"), (86_400, "1d")]
-        {
+        for (seconds, text) in [
+            (0, "0s"),
+            (59, "59s"),
+            (61, "1m 1s"),
+            (3_600, "1h"),
+            (3_605, "1h"),
+            (90_061, "1d 1h"),
+            (86_400, "1d"),
+        ] {
             assert_eq!(span(seconds), text);
         }
     }

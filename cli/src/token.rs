@@ -70,8 +70,10 @@ impl Tokens {
                 .iter()
                 .find(|token| token.enabled)
                 .ok_or_else(|| Failure::new(Kind::NotFound, "no payment token is enabled")),
-            _ => Err(Failure::new(Kind::Usage, format!("there are several payment tokens: {}", self.names()))
-                .hint("say which with --token, or set `token` in config.toml")),
+            _ => {
+                Err(Failure::new(Kind::Usage, format!("there are several payment tokens: {}", self.names()))
+                    .hint("say which with --token, or set `token` in config.toml"))
+            }
         }
     }
 
@@ -97,7 +99,8 @@ impl Token {
         let word = TokenWord::read([word]);
         // A symbol is the token's own word: shown only when it is short and plain.
         let symbol = IERC20::new(asset, &chain.rpc).symbol().call().await.unwrap_or_default();
-        let plain = (1..=11).contains(&symbol.len()) && symbol.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.');
+        let plain = (1..=11).contains(&symbol.len())
+            && symbol.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.');
         let symbol = if plain && symbol.parse::<u16>().is_err() { symbol } else { format!("token-{id}") };
         Ok(Self {
             id: u16::try_from(id).unwrap_or(u16::MAX),
@@ -138,7 +141,11 @@ impl Token {
 /// Wei of an account.
 pub(crate) async fn ether(chain: &Chain, account: Address) -> Result<U256> {
     use crate::error::Context;
-    chain.rpc.get_balance(account).await.or_fail(Kind::Rpc, format_args!("cannot read the ether of {account}"))
+    chain
+        .rpc
+        .get_balance(account)
+        .await
+        .or_fail(Kind::Rpc, format_args!("cannot read the ether of {account}"))
 }
 
 #[cfg(test)]

@@ -37,7 +37,12 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    pub(crate) fn new<C: SolCall>(name: &'static str, doing: impl Into<String>, to: Address, call: &C) -> Self {
+    pub(crate) fn new<C: SolCall>(
+        name: &'static str,
+        doing: impl Into<String>,
+        to: Address,
+        call: &C,
+    ) -> Self {
         Self { name, doing: doing.into(), to, input: call.abi_encode().into(), function: C::SIGNATURE }
     }
 }
@@ -83,7 +88,13 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    pub(crate) fn new(chain: Chain, signer: PrivateKeySigner, output: Output, dry_run: bool, timeout: Duration) -> Self {
+    pub(crate) fn new(
+        chain: Chain,
+        signer: PrivateKeySigner,
+        output: Output,
+        dry_run: bool,
+        timeout: Duration,
+    ) -> Self {
         Self { chain, signer, output, dry_run, timeout, planned: Mutex::new(Vec::new()) }
     }
 
@@ -166,7 +177,10 @@ impl Sender {
             Err(error) => self.explain(step, &error).await,
             Ok(_) => Failure::new(
                 Kind::Refused,
-                format!("cannot {}: transaction {hash} failed in block {block}, and the same call works now", step.doing),
+                format!(
+                    "cannot {}: transaction {hash} failed in block {block}, and the same call works now",
+                    step.doing
+                ),
             )
             .hint("another transaction came between; try again"),
         }
@@ -185,7 +199,12 @@ impl Sender {
         if ether.is_zero() || message.contains("nsufficient funds") {
             return Failure::new(
                 Kind::Funds,
-                format!("cannot {}: {} has {} ether to pay for gas", step.doing, self.address(), format_ether(ether)),
+                format!(
+                    "cannot {}: {} has {} ether to pay for gas",
+                    step.doing,
+                    self.address(),
+                    format_ether(ether)
+                ),
             )
             .hint("send ether to this address; on a devnet `iono faucet` gives some");
         }
@@ -222,6 +241,9 @@ impl Sender {
             vec![step.step.to_owned(), step.contract.clone(), step.function.to_owned(), gas]
         });
         let text = table(&["STEP", "CONTRACT", "FUNCTION", "GAS"], rows);
-        Report::new(&serde_json::json!({ "dry_run": true, "from": self.address(), "transactions": planned }), text)
+        Report::new(
+            &serde_json::json!({ "dry_run": true, "from": self.address(), "transactions": planned }),
+            text,
+        )
     }
 }

@@ -54,7 +54,9 @@ pub(crate) struct Deploy {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Token {
     /// Enable a token at a price
-    #[command(after_help = "Examples:\n  iono admin token enable 0x5FbDB2315678afecb367f032d93F642f64180aa3 --price 1.00")]
+    #[command(
+        after_help = "Examples:\n  iono admin token enable 0x5FbDB2315678afecb367f032d93F642f64180aa3 --price 1.00"
+    )]
     Enable {
         /// The token's contract
         asset: Address,

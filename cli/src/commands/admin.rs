@@ -18,7 +18,8 @@ use crate::tx::Step;
 /// Digits of a governed price.
 const PRICE_DECIMALS: u8 = 8;
 /// The weights in their order in a policy's word, 16 bits each.
-const COMPONENTS: [&str; 8] = ["price", "region", "rating", "availability", "slashes", "tier", "stake", "random"];
+const COMPONENTS: [&str; 8] =
+    ["price", "region", "rating", "availability", "slashes", "tier", "stake", "random"];
 
 pub(crate) async fn run(context: &Context, args: Admin) -> Result<Report> {
     match args {
@@ -54,7 +55,11 @@ async fn token(context: &Context, args: &Args) -> Result<Report> {
         Args::Enable { asset, price } => {
             let call = IPaymentTokens::enableTokenCall { asset: *asset, price: dollars(price)? };
             let step = Step::new("enable_token", format!("enable {asset}"), at, &call);
-            (step, json!({ "asset": asset, "price": price }), format!("{asset} is a payment token at ${price} now"))
+            (
+                step,
+                json!({ "asset": asset, "price": price }),
+                format!("{asset} is a payment token at ${price} now"),
+            )
         }
         Args::Disable { token } => {
             let token = tokens.find(token)?;
@@ -139,11 +144,8 @@ async fn policies(context: &Context) -> Result<Report> {
         json.push(json!({ "version": version, "active": is_active, "weights": weights, "stake_cap": read.stake_cap }));
         rows.push(row);
     }
-    let head: Vec<String> = std::iter::once("VERSION")
-        .chain(COMPONENTS)
-        .chain(["stake cap"])
-        .map(str::to_uppercase)
-        .collect();
+    let head: Vec<String> =
+        std::iter::once("VERSION").chain(COMPONENTS).chain(["stake cap"]).map(str::to_uppercase).collect();
     let head: Vec<&str> = head.iter().map(String::as_str).collect();
     Ok(Report::new(&json, table(&head, rows)))
 }
@@ -163,14 +165,18 @@ async fn add_policy(context: &Context, weights: &WeightArgs) -> Result<Report> {
     if sum != 10_000 {
         return Err(Failure::new(Kind::Usage, format!("the weights sum to {sum}, not to 10,000")));
     }
-    let word = parts.iter().rev().fold(U256::from(weights.stake_cap), |word, part| (word << 16) | U256::from(*part));
+    let word =
+        parts.iter().rev().fold(U256::from(weights.stake_cap), |word, part| (word << 16) | U256::from(*part));
     let chain = context.chain().await?;
     let sender = context.sender(&chain).await?;
     let call = IMatchPolicy::addVersionCall { weights: word };
-    let Some(sent) = sender.send(Step::new("add_policy", "add a policy", chain.book.match_policy, &call)).await? else {
+    let Some(sent) =
+        sender.send(Step::new("add_policy", "add a policy", chain.book.match_policy, &call)).await?
+    else {
         return Ok(sender.plan());
     };
-    let version: u64 = sent.event::<IMatchPolicy::VersionAdded>().map_or(0, |event| event.version.saturating_to());
+    let version: u64 =
+        sent.event::<IMatchPolicy::VersionAdded>().map_or(0, |event| event.version.saturating_to());
     let json = json!({ "version": version, "weights": word, "transactions": [sent] });
     Ok(Report::new(&json, format!("version {version} is there; governance picks the one for new orders")))
 }

@@ -24,8 +24,10 @@ pub(crate) async fn run(context: &Context, args: &Deploy) -> Result<Report> {
     let rpc = urls.first().ok_or_else(|| Failure::new(Kind::Usage, "say which chain with --rpc URL"))?;
     let root = repository(args.repository.as_deref())?;
     let forge = forge(&root)?;
-    let out = args.out.as_ref().or(context.global.address_book.as_ref()).or(context.config.address_book.as_ref());
-    let out = out.ok_or_else(|| Failure::new(Kind::Usage, "say where the address book is written with --out FILE"))?;
+    let out =
+        args.out.as_ref().or(context.global.address_book.as_ref()).or(context.config.address_book.as_ref());
+    let out = out
+        .ok_or_else(|| Failure::new(Kind::Usage, "say where the address book is written with --out FILE"))?;
     let out = std::path::absolute(out).or_fail(Kind::Setup, "cannot find the address book's folder")?;
     let key = deployer_key(context, args).await?;
 
@@ -53,15 +55,18 @@ pub(crate) async fn run(context: &Context, args: &Deploy) -> Result<Report> {
     }
     let progress = context.output.progress();
     progress.wait("building and deploying the contracts");
-    let output = command.output().await.or_fail(Kind::Setup, format_args!("cannot start {}", forge.display()))?;
+    let output =
+        command.output().await.or_fail(Kind::Setup, format_args!("cannot start {}", forge.display()))?;
     drop(progress);
     if !output.status.success() {
-        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        let text =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
         let _ = std::fs::remove_file(&draft);
         return Err(Failure::new(Kind::Refused, format!("the deployment failed:\n{}", tail(&text)))
             .hint("is the RPC right, and does the deployer have ether?"));
     }
-    let book = AddressBook::load(&draft).map_err(|error| Failure::new(Kind::Setup, crate::error::chain(&error)));
+    let book =
+        AddressBook::load(&draft).map_err(|error| Failure::new(Kind::Setup, crate::error::chain(&error)));
     let text = std::fs::read(&draft).or_fail(Kind::Setup, "the script wrote no address book");
     let _ = std::fs::remove_file(&draft);
     let (book, text) = (book?, text?);
@@ -69,7 +74,8 @@ pub(crate) async fn run(context: &Context, args: &Deploy) -> Result<Report> {
         context.output.note("dry run: nothing was sent and no address book was written");
     } else {
         if let Some(folder) = out.parent() {
-            std::fs::create_dir_all(folder).or_fail(Kind::Setup, format_args!("cannot create {}", folder.display()))?;
+            std::fs::create_dir_all(folder)
+                .or_fail(Kind::Setup, format_args!("cannot create {}", folder.display()))?;
         }
         std::fs::write(&out, text).or_fail(Kind::Setup, format_args!("cannot write {}", out.display()))?;
         context.output.note(&format!("wrote {}", out.display()));
@@ -139,8 +145,11 @@ fn repository(named: Option<&Path>) -> Result<PathBuf> {
         start.ancestors().find(|folder| folder.join(SCRIPT).is_file()).map(Path::to_owned)
     };
     found.ok_or_else(|| {
-        Failure::new(Kind::Setup, format!("{} is not in the repository: {SCRIPT} is missing", start.display()))
-            .hint("run it there, or name the folder with --repository")
+        Failure::new(
+            Kind::Setup,
+            format!("{} is not in the repository: {SCRIPT} is missing", start.display()),
+        )
+        .hint("run it there, or name the folder with --repository")
     })
 }
 
@@ -152,14 +161,15 @@ fn forge(root: &Path) -> Result<PathBuf> {
         return Ok(local);
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).map(|folder| folder.join("forge")).find(|file| file.is_file()).ok_or_else(|| {
-        Failure::new(Kind::Setup, "forge is missing").hint("`npm ci` in the repository installs it")
-    })
+    std::env::split_paths(&path).map(|folder| folder.join("forge")).find(|file| file.is_file()).ok_or_else(
+        || Failure::new(Kind::Setup, "forge is missing").hint("`npm ci` in the repository installs it"),
+    )
 }
 
 fn prepare(draft: &Path, out: &Path) -> Result<()> {
     if let Some(folder) = draft.parent() {
-        std::fs::create_dir_all(folder).or_fail(Kind::Setup, format_args!("cannot create {}", folder.display()))?;
+        std::fs::create_dir_all(folder)
+            .or_fail(Kind::Setup, format_args!("cannot create {}", folder.display()))?;
     }
     if out.is_file() {
         std::fs::copy(out, draft).or_fail(Kind::Setup, format_args!("cannot read {}", out.display()))?;

@@ -79,7 +79,8 @@ pub(crate) async fn run(context: &Context, args: &Bids) -> Result<Report> {
         "bids": bids,
         "declined": declined,
     });
-    let mut text = format!("order {}: {state}; at most {}", args.order, per_hour(Rate(order.max_rate), token));
+    let mut text =
+        format!("order {}: {state}; at most {}", args.order, per_hour(Rate(order.max_rate), token));
     if !bids.is_empty() {
         let rows = bids.iter().map(|bid| {
             vec![
@@ -197,7 +198,9 @@ async fn declined(
         };
         async move {
             match known {
-                Some(reason) => Declined { provider: provider.id, reason, dimensions: vec!["chain".to_owned()] },
+                Some(reason) => {
+                    Declined { provider: provider.id, reason, dimensions: vec!["chain".to_owned()] }
+                }
                 None => ask(chain, &provider, id, timeout).await,
             }
         }
@@ -214,7 +217,9 @@ fn chain_says(provider: &Provider, order: &OrderWords, listed: &[u32]) -> Option
     match provider.standing() {
         "open" => {}
         "draining" => return Some("draining: it takes no new leases".to_owned()),
-        "barred" => return Some("barred after a missed confirmation until its stake is topped up".to_owned()),
+        "barred" => {
+            return Some("barred after a missed confirmation until its stake is topped up".to_owned());
+        }
         "understaked" => return Some("its stake is below its tier's".to_owned()),
         _ => return Some("not active".to_owned()),
     }
@@ -241,7 +246,9 @@ async fn ask(chain: &Chain, provider: &Provider, order: u64, timeout: Duration) 
     let (reason, dimensions) = match tokio::time::timeout(timeout, answer).await {
         Ok(Ok(answer)) => words(&answer),
         Ok(Err(why)) => (format!("it does not say: {why}"), Vec::new()),
-        Err(_) => (format!("it does not say: no answer within {}", humantime::format_duration(timeout)), Vec::new()),
+        Err(_) => {
+            (format!("it does not say: no answer within {}", humantime::format_duration(timeout)), Vec::new())
+        }
     };
     Declined { provider: provider.id, reason, dimensions }
 }

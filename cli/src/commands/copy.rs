@@ -43,15 +43,20 @@ impl Side {
 
 pub(crate) async fn run(context: &Context, args: &Cp) -> Result<Report> {
     match (Side::read(&args.source), Side::read(&args.destination)) {
-        (Side::Local(from), Side::Remote { lease, service, path }) => send(context, &from, lease, service, &path).await,
-        (Side::Remote { lease, service, path }, Side::Local(to)) => fetch(context, lease, service, path, &to).await,
+        (Side::Local(from), Side::Remote { lease, service, path }) => {
+            send(context, &from, lease, service, &path).await
+        }
+        (Side::Remote { lease, service, path }, Side::Local(to)) => {
+            fetch(context, lease, service, path, &to).await
+        }
         _ => Err(Failure::new(Kind::Usage, "one side is here, the other LEASE:SERVICE:/absolute/path")
             .hint("iono cp model.bin 12:web:/data/")),
     }
 }
 
 async fn send(context: &Context, from: &Path, lease: u64, service: String, to: &str) -> Result<Report> {
-    let meta = std::fs::metadata(from).or_fail(Kind::Usage, format_args!("cannot read {}", from.display()))?;
+    let meta =
+        std::fs::metadata(from).or_fail(Kind::Usage, format_args!("cannot read {}", from.display()))?;
     let (folder, name) = target(from, to)?;
     let chain = context.chain().await?;
     let remote = Remote::open(context, &chain, lease, Need::Write).await?;
@@ -67,12 +72,17 @@ async fn send(context: &Context, from: &Path, lease: u64, service: String, to: &
         (Err(error), Err(sent)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
             return Err(sent).or_remote("the provider did not take the files");
         }
-        (Err(error), _) => return Err(error).or_fail(Kind::Failed, format_args!("cannot read {}", from.display())),
+        (Err(error), _) => {
+            return Err(error).or_fail(Kind::Failed, format_args!("cannot read {}", from.display()));
+        }
         (Ok(_), Err(sent)) => return Err(sent).or_remote("the provider did not take the files"),
         (Ok(bytes), Ok(())) => bytes,
     };
     let at = format!("{lease}:{service}:{}/{name}", folder.trim_end_matches('/'));
-    Ok(Report::new(&json!({ "from": from, "to": at, "bytes": bytes }), format!("copied {bytes} bytes to {at}")))
+    Ok(Report::new(
+        &json!({ "from": from, "to": at, "bytes": bytes }),
+        format!("copied {bytes} bytes to {at}"),
+    ))
 }
 
 /// The folder to unpack in and the name there: `/data/` keeps the source's name, `/data/x` calls it `x`.
@@ -83,10 +93,12 @@ fn target(from: &Path, to: &str) -> Result<(String, String)> {
         return Ok((folder, name.to_owned()));
     }
     // `.` and `..` have no name of their own.
-    let full = std::fs::canonicalize(from).or_fail(Kind::Usage, format_args!("cannot read {}", from.display()))?;
+    let full =
+        std::fs::canonicalize(from).or_fail(Kind::Usage, format_args!("cannot read {}", from.display()))?;
     let name = full.file_name().and_then(|name| name.to_str());
     name.map(|name| (folder, name.to_owned())).ok_or_else(|| {
-        Failure::new(Kind::Usage, format!("{} has no name to keep", from.display())).hint("name the destination in full")
+        Failure::new(Kind::Usage, format!("{} has no name to keep", from.display()))
+            .hint("name the destination in full")
     })
 }
 
@@ -115,12 +127,17 @@ async fn fetch(context: &Context, lease: u64, service: String, path: String, to:
     let chain = context.chain().await?;
     let remote = Remote::open(context, &chain, lease, Need::Write).await?;
     let place = FilePath { service: service.clone(), replica: None, path: path.clone() };
-    let archive = remote.client.copy_out(remote.lease, &place).await.or_remote("the provider did not give the files")?;
+    let archive = remote
+        .client
+        .copy_out(remote.lease, &place)
+        .await
+        .or_remote("the provider did not give the files")?;
     let archive = archive.map_err(std::io::Error::other).boxed();
     let reader = SyncIoBridge::new(StreamReader::new(archive));
     let destination = Destination::of(to)?;
     let unpacked = tokio::task::spawn_blocking(move || unpack(reader.take(LIMIT), &destination)).await;
-    let (bytes, skipped) = unpacked.or_fail(Kind::Failed, "interrupted")?.or_fail(Kind::Provider, "the copy failed")?;
+    let (bytes, skipped) =
+        unpacked.or_fail(Kind::Failed, "interrupted")?.or_fail(Kind::Provider, "the copy failed")?;
     for name in &skipped {
         context.output.warn(&format!("left out {name}: it is a device or leads out of the folder"));
     }
@@ -139,12 +156,15 @@ impl Destination {
     fn of(to: &Path) -> Result<Self> {
         let slash = to.as_os_str().to_string_lossy().ends_with('/');
         if to.is_dir() || slash {
-            std::fs::create_dir_all(to).or_fail(Kind::Usage, format_args!("cannot create {}", to.display()))?;
+            std::fs::create_dir_all(to)
+                .or_fail(Kind::Usage, format_args!("cannot create {}", to.display()))?;
             return Ok(Self { folder: to.to_owned(), rename: None });
         }
         let name = to.file_name().map(std::ffi::OsStr::to_owned);
-        let name = name.ok_or_else(|| Failure::new(Kind::Usage, format!("{} is no destination", to.display())))?;
-        let folder = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        let name =
+            name.ok_or_else(|| Failure::new(Kind::Usage, format!("{} is no destination", to.display())))?;
+        let folder =
+            to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         if folder.is_dir() {
             Ok(Self { folder: folder.to_owned(), rename: Some(name) })
         } else {

@@ -16,7 +16,9 @@ use crate::tx::Step;
 
 pub(crate) async fn run(context: &Context, args: Delegate) -> Result<Report> {
     match args {
-        Delegate::Add { account, length, write, wallet } => set(context, wallet, account, Some(length), write).await,
+        Delegate::Add { account, length, write, wallet } => {
+            set(context, wallet, account, Some(length), write).await
+        }
         Delegate::Remove { account, wallet } => set(context, wallet, account, None, false).await,
         Delegate::List { wallet } => list(context, wallet).await,
     }
@@ -115,7 +117,8 @@ pub(crate) async fn revoke(context: &Context, args: &Revoke) -> Result<Report> {
     let Some(sent) = sender.send(Step::new("revoke", doing, chain.book.lease_access, &call)).await? else {
         return Ok(sender.plan());
     };
-    let nonce: u64 = sent.event::<ILeaseAccess::AuthorisationsRevoked>().map_or(0, |event| event.nonce.saturating_to());
+    let nonce: u64 =
+        sent.event::<ILeaseAccess::AuthorisationsRevoked>().map_or(0, |event| event.nonce.saturating_to());
     let json = json!({ "wallet": args.wallet, "nonce": nonce, "transactions": [sent] });
     Ok(Report::new(&json, format!("every client certificate of wallet {} made so far is void", args.wallet)))
 }

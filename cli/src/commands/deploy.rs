@@ -142,7 +142,9 @@ async fn resume(
     for mut file in LeaseFile::interrupted(&context.home, chain, sender.address())? {
         let Some(order) = order_of(chain, &file).await? else {
             if iono_identity::unix_now().saturating_sub(file.created) < FORGET {
-                context.output.warn("a deployment was interrupted before its order was in a block; look again later");
+                context
+                    .output
+                    .warn("a deployment was interrupted before its order was in a block; look again later");
             } else {
                 // Its order never reached a block: there is nothing to continue and nothing was paid.
                 file.remove(&context.home)?;
@@ -196,7 +198,7 @@ async fn order_of(chain: &Chain, file: &LeaseFile) -> Result<Option<u64>> {
 impl Run<'_> {
     /// From the order to the answering workload.
     async fn finish(mut self, order: u64, mut file: LeaseFile, tokens: &Tokens) -> Result<Report> {
-        let done = self.to_the_end(order, &mut file, tokens).await;
+        let done = self.continue_from(order, &mut file, tokens).await;
         // What cannot go on is not tried again by --resume.
         if done.as_ref().is_err_and(|failure| failure.kind == Kind::NoMatch) {
             file.remove(&self.context.home)?;
@@ -204,7 +206,7 @@ impl Run<'_> {
         done
     }
 
-    async fn to_the_end(&mut self, order: u64, file: &mut LeaseFile, tokens: &Tokens) -> Result<Report> {
+    async fn continue_from(&mut self, order: u64, file: &mut LeaseFile, tokens: &Tokens) -> Result<Report> {
         let words = self.follow(order).await?;
         let (lease_block, confirm_block) = agreed::blocks(self.chain, order).await?;
         let ordered = agreed::agreed(self.chain, order).await?.ordered;
@@ -244,13 +246,19 @@ fn describe(
 ) -> String {
     let mut pairs = vec![
         ("lease", lease.to_string()),
-        ("provider", format!("{} ({}, {})", words.provider, remote.provider.record.endpoint, remote.provider.region())),
+        (
+            "provider",
+            format!("{} ({}, {})", words.provider, remote.provider.record.endpoint, remote.provider.region()),
+        ),
         ("price", per_hour(words.rate(), token)),
         ("paid for", time::span(u64::from(words.duration))),
     ];
     pairs.extend(running.urls.iter().map(|url| ("url", url.clone())));
     pairs.extend(running.ports.iter().map(|port| {
-        let at = format!("{}:{} → {} {}/{}", port.host, port.port, port.service, port.container_port, port.protocol);
+        let at = format!(
+            "{}:{} → {} {}/{}",
+            port.host, port.port, port.service, port.container_port, port.protocol
+        );
         ("port", at)
     }));
     pairs.extend(running.ips.iter().map(|ip| ("address", ip.clone())));
@@ -271,10 +279,17 @@ pub(crate) async fn send_manifest(context: &Context, args: &SendManifest) -> Res
         (Some(path), kept) => {
             let deployment = manifest_file::read(path, context.output)?;
             let fresh = manifest_file::salted(path, &deployment)?;
-            let same = kept.as_ref().map(LeaseFile::salted).transpose()?.filter(|kept| kept.manifest() == fresh.manifest());
+            let same = kept
+                .as_ref()
+                .map(LeaseFile::salted)
+                .transpose()?
+                .filter(|kept| kept.manifest() == fresh.manifest());
             same.ok_or_else(|| {
-                Failure::new(Kind::Manifest, format!("{} is not what lease {} was ordered with", path.display(), args.lease))
-                    .hint("its hash is on the chain: `iono update LEASE FILE` agrees on another manifest")
+                Failure::new(
+                    Kind::Manifest,
+                    format!("{} is not what lease {} was ordered with", path.display(), args.lease),
+                )
+                .hint("its hash is on the chain: `iono update LEASE FILE` agrees on another manifest")
             })?
         }
     };
@@ -284,7 +299,11 @@ pub(crate) async fn send_manifest(context: &Context, args: &SendManifest) -> Res
         kept.done = true;
         kept.save(&context.home)?;
     }
-    let text = if receipt.changed { "the provider has the manifest now" } else { "the provider had the manifest already" };
+    let text = if receipt.changed {
+        "the provider has the manifest now"
+    } else {
+        "the provider had the manifest already"
+    };
     let json = json!({ "lease": args.lease, "manifest_hash": receipt.hash, "changed": receipt.changed });
     Ok(Report::new(&json, text))
 }

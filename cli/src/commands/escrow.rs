@@ -41,7 +41,10 @@ pub(crate) async fn deposit(context: &Context, args: &Deposit) -> Result<Report>
         "wallet": wallet, "token": token.symbol, "deposited": token.plain(amount), "free": token.plain(free),
         "transactions": sent,
     });
-    Ok(Report::new(&json, format!("deposited {}; wallet {wallet} has {} free", token.show(amount), token.show(free))))
+    Ok(Report::new(
+        &json,
+        format!("deposited {}; wallet {wallet} has {} free", token.show(amount), token.show(free)),
+    ))
 }
 
 /// The account holds less than what it should pay.
@@ -58,7 +61,8 @@ async fn target(context: &Context, chain: &Chain, owner: Address, args: &Deposit
         return Ok(None);
     }
     if let Some(wallet) = context.wallet(args.wallet) {
-        let known: u64 = chain.escrow().walletCount().call().await.or_call("cannot count the wallets")?.saturating_to();
+        let known: u64 =
+            chain.escrow().walletCount().call().await.or_call("cannot count the wallets")?.saturating_to();
         return if (1..=known).contains(&wallet) { Ok(Some(wallet)) } else { Err(unknown(wallet)) };
     }
     match wallets_of(chain, owner).await?.as_slice() {
@@ -69,7 +73,8 @@ async fn target(context: &Context, chain: &Chain, owner: Address, args: &Deposit
 }
 
 fn unknown(wallet: u64) -> Failure {
-    Failure::new(Kind::NotFound, format!("there is no escrow wallet {wallet}")).hint("`iono wallets` lists yours")
+    Failure::new(Kind::NotFound, format!("there is no escrow wallet {wallet}"))
+        .hint("`iono wallets` lists yours")
 }
 
 /// Opens a wallet for the sender.
@@ -87,8 +92,42 @@ pub(crate) async fn open(chain: &Chain, sender: &Sender, sent: &mut Vec<Sent>) -
             Ok(wallet)
         }
         // A dry run: the number it would get if nobody comes before.
-        None => Ok(chain.escrow().walletCount().call().await.or_call("cannot count the wallets")?.saturating_to::<u64>() + 1),
+        None => Ok(chain
+            .escrow()
+            .walletCount()
+            .call()
+            .await
+            .or_call("cannot count the wallets")?
+            .saturating_to::<u64>()
+            + 1),
     }
+}
+
+/// Pays what a wallet lacks for something out of the sender's own tokens, and says so.
+pub(crate) async fn top_up(
+    chain: &Chain,
+    sender: &Sender,
+    token: &Token,
+    wallet: u64,
+    missing: U256,
+    output: crate::output::Output,
+    sent: &mut Vec<Sent>,
+) -> Result<()> {
+    let held = token.balance(chain, sender.address()).await?;
+    if held < missing {
+        return Err(Failure::new(
+            Kind::Funds,
+            format!(
+                "wallet {wallet} lacks {}, and {} holds {}",
+                token.show(missing),
+                sender.address(),
+                token.show(held)
+            ),
+        )
+        .hint("send tokens to this address; on a devnet `iono faucet` mints some"));
+    }
+    output.note(&format!("wallet {wallet} lacks {}: deposited first", token.show(missing)));
+    put(chain, sender, token, wallet, missing, sent).await
 }
 
 /// Moves tokens of the sender into a wallet: by permit where the token has it, else approved first.
@@ -103,7 +142,11 @@ pub(crate) async fn put(
     let (escrow, id) = (chain.book.escrow, U256::from(token.id));
     let doing = format!("deposit {}", token.show(amount));
     let allowed = allowance(chain, token, sender.address()).await?;
-    let permit = if allowed < amount { permit::sign(chain, sender.signer(), token, escrow, amount).await? } else { None };
+    let permit = if allowed < amount {
+        permit::sign(chain, sender.signer(), token, escrow, amount).await?
+    } else {
+        None
+    };
     let step = match permit {
         Some(permit) => {
             let call = IEscrow::permitAndDepositCall {
@@ -170,7 +213,10 @@ pub(crate) async fn withdraw(context: &Context, args: &Withdraw) -> Result<Repor
     let free = free_of(&chain, wallet, token).await?;
     let amount = if args.amount == "all" { free } else { token.parse(&args.amount)? };
     if amount.is_zero() {
-        return Err(Failure::new(Kind::Funds, format!("wallet {wallet} has no {} to withdraw", token.symbol)));
+        return Err(Failure::new(
+            Kind::Funds,
+            format!("wallet {wallet} has no {} to withdraw", token.symbol),
+        ));
     }
     if amount > free {
         return Err(Failure::new(
@@ -188,7 +234,10 @@ pub(crate) async fn withdraw(context: &Context, args: &Withdraw) -> Result<Repor
         "wallet": wallet, "token": token.symbol, "withdrawn": token.plain(amount), "to": to, "free": token.plain(free),
         "transactions": [sent],
     });
-    Ok(Report::new(&json, format!("withdrew {} to {to}; wallet {wallet} has {} free", token.show(amount), token.show(free))))
+    Ok(Report::new(
+        &json,
+        format!("withdrew {} to {to}; wallet {wallet} has {} free", token.show(amount), token.show(free)),
+    ))
 }
 
 pub(crate) async fn wallets(context: &Context) -> Result<Report> {
@@ -204,7 +253,11 @@ pub(crate) async fn wallets(context: &Context) -> Result<Report> {
         let mut balances = Vec::new();
         for (token, free) in tokens.0.iter().zip(free) {
             let (reserved, locked) = held.get(&token.id).copied().unwrap_or_default();
-            if free.is_zero() && reserved.is_zero() && locked.is_zero() && !(rows.is_empty() && token.enabled && !token.spon) {
+            if free.is_zero()
+                && reserved.is_zero()
+                && locked.is_zero()
+                && !(rows.is_empty() && token.enabled && !token.spon)
+            {
                 continue;
             }
             rows.push(vec![
@@ -239,6 +292,7 @@ pub(crate) async fn transfer(context: &Context, args: &Transfer) -> Result<Repor
     if context.config.wallet == Some(args.wallet) {
         context.output.warn(&format!("config.toml still names wallet {} as the default", args.wallet));
     }
-    let json = json!({ "wallet": args.wallet, "from": sender.address(), "to": args.to, "transactions": [sent] });
+    let json =
+        json!({ "wallet": args.wallet, "from": sender.address(), "to": args.to, "transactions": [sent] });
     Ok(Report::new(&json, format!("wallet {} belongs to {} now", args.wallet, args.to)))
 }

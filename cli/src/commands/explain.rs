@@ -20,7 +20,8 @@ pub(crate) fn run(args: &Explain) -> Result<Report> {
         _ => {}
     }
     if let Some(hex) = code.strip_prefix("0x") {
-        let data = hex::decode(hex).map_err(|error| Failure::new(Kind::Usage, format!("`{code}` is no hex: {error}")))?;
+        let data = hex::decode(hex)
+            .map_err(|error| Failure::new(Kind::Usage, format!("`{code}` is no hex: {error}")))?;
         let explained = errors::explain(&data);
         let text = facts(&[
             ("error", explained.code.clone()),
@@ -30,7 +31,9 @@ pub(crate) fn run(args: &Explain) -> Result<Report> {
         let json = json!({ "code": explained.code, "what": explained.what, "hint": explained.hint });
         return Ok(Report::new(&json, text));
     }
-    if let Some(kind) = code.parse::<u8>().ok().and_then(|code| Kind::ALL.into_iter().find(|k| *k as u8 == code)) {
+    if let Some(kind) =
+        code.parse::<u8>().ok().and_then(|code| Kind::ALL.into_iter().find(|k| *k as u8 == code))
+    {
         let json = json!({ "exit_code": kind as u8, "code": kind, "what": kind.words() });
         return Ok(Report::new(&json, kind.words()));
     }
@@ -39,7 +42,10 @@ pub(crate) fn run(args: &Explain) -> Result<Report> {
 }
 
 fn exit_codes() -> Report {
-    let rows: Vec<_> = Kind::ALL.into_iter().map(|kind| json!({ "exit_code": kind as u8, "code": kind, "what": kind.words() })).collect();
+    let rows: Vec<_> = Kind::ALL
+        .into_iter()
+        .map(|kind| json!({ "exit_code": kind as u8, "code": kind, "what": kind.words() }))
+        .collect();
     let text = table(
         &["EXIT", "MEANING"],
         std::iter::once(vec!["0".into(), "done".into()])
@@ -51,8 +57,10 @@ fn exit_codes() -> Report {
 
 fn close_reasons() -> Report {
     let reasons: Vec<CloseReason> = (0..=LAST_REASON).filter_map(CloseReason::from_code).collect();
-    let json: Vec<_> =
-        reasons.iter().map(|reason| json!({ "number": reason.code(), "reason": reason, "what": reason.words() })).collect();
+    let json: Vec<_> = reasons
+        .iter()
+        .map(|reason| json!({ "number": reason.code(), "reason": reason, "what": reason.words() }))
+        .collect();
     let text = table(
         &["REASON", "MEANING"],
         reasons.iter().map(|reason| vec![reason.code().to_string(), reason.words().to_owned()]),

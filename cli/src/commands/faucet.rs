@@ -26,8 +26,11 @@ pub(crate) async fn run(context: &Context, args: &Faucet) -> Result<Report> {
         Ok(Some(sent)) => sent,
         Ok(None) => return Ok(sender.plan()),
         Err(failure) if failure.kind == Kind::Refused => {
-            return Err(Failure::new(Kind::Refused, format!("{} is no test token: nobody can mint it", token.symbol))
-                .hint("there are faucets on devnets only; `iono admin token list` shows the tokens"));
+            return Err(Failure::new(
+                Kind::Refused,
+                format!("{} is no test token: nobody can mint it", token.symbol),
+            )
+            .hint("there are faucets on devnets only; `iono admin token list` shows the tokens"));
         }
         Err(failure) => return Err(failure),
     };
@@ -36,7 +39,10 @@ pub(crate) async fn run(context: &Context, args: &Faucet) -> Result<Report> {
         "address": sender.address(), "token": token.symbol, "minted": token.plain(amount),
         "balance": token.plain(balance), "ether_given": gift.to_string(), "transactions": [sent],
     });
-    Ok(Report::new(&json, format!("minted {}; {} holds {}", token.show(amount), sender.address(), token.show(balance))))
+    Ok(Report::new(
+        &json,
+        format!("minted {}; {} holds {}", token.show(amount), sender.address(), token.show(balance)),
+    ))
 }
 
 /// One ether for an account that cannot pay for gas, where the node is Anvil and lets anyone set balances.

@@ -13,7 +13,8 @@ use crate::output::{Report, facts};
 use crate::token::Tokens;
 
 pub(crate) async fn run(context: &Context, args: &Init) -> Result<Report> {
-    let rpc = if context.global.rpc.is_empty() { context.config.rpc.clone() } else { context.global.rpc.clone() };
+    let rpc =
+        if context.global.rpc.is_empty() { context.config.rpc.clone() } else { context.global.rpc.clone() };
     let book = context.global.address_book.as_ref().or(context.config.address_book.as_ref());
     let (Some(book), false) = (book, rpc.is_empty()) else {
         return Err(Failure::new(Kind::Usage, "--rpc and --address-book are needed")
@@ -39,7 +40,8 @@ pub(crate) async fn run(context: &Context, args: &Init) -> Result<Report> {
     if context.key().is_err() {
         context.output.note("next: `iono wallet new` makes a key");
     }
-    let symbols: Vec<&str> = tokens.0.iter().filter(|token| token.enabled).map(|token| token.symbol.as_str()).collect();
+    let symbols: Vec<&str> =
+        tokens.0.iter().filter(|token| token.enabled).map(|token| token.symbol.as_str()).collect();
     let json = json!({
         "config": path, "chain_id": chain.book.chain_id, "rpc": chain.url, "tokens": symbols,
     });
@@ -55,9 +57,10 @@ pub(crate) async fn run(context: &Context, args: &Init) -> Result<Report> {
 /// A devnet that was restarted still has the old book's chain id, but not its contracts.
 async fn contracts_exist(chain: &Chain) -> Result<()> {
     let contracts = chain.book.contracts();
-    let codes = try_join_all(contracts.iter().map(|(_, address)| chain.rpc.get_code_at(*address).into_future()))
-        .await
-        .or_fail(Kind::Rpc, "cannot look for the contracts")?;
+    let codes =
+        try_join_all(contracts.iter().map(|(_, address)| chain.rpc.get_code_at(*address).into_future()))
+            .await
+            .or_fail(Kind::Rpc, "cannot look for the contracts")?;
     match contracts.iter().zip(codes).find(|(_, code)| code.is_empty()) {
         Some(((name, address), _)) => Err(Failure::new(
             Kind::Setup,

@@ -36,28 +36,33 @@ pub(crate) async fn extend(context: &Context, args: &Extend) -> Result<Report> {
     let sender = context.sender(&chain).await?;
     let price = lock_of(words.rate(), u64::from(args.duration), words.decimals, words.payer_fee);
     let free = escrow::free_of(&chain, words.wallet, token).await?;
+    let mut sent = Vec::new();
     if free < price {
-        let missing = token.show(price - free);
-        return Err(Failure::new(
-            Kind::Funds,
-            format!("{} cost {}, and wallet {} has {} free", time::span(args.duration.into()), token.show(price), words.wallet, token.show(free)),
-        )
-        .hint(format!("deposit at least {missing}: `iono deposit AMOUNT --wallet {}`", words.wallet)));
+        escrow::top_up(&chain, &sender, token, words.wallet, price - free, context.output, &mut sent).await?;
     }
     let call = ILeaseBook::extendCall { lease: U256::from(args.lease), secs: args.duration };
     let step = Step::new("extend", format!("extend lease {}", args.lease), chain.book.lease_book, &call);
-    let Some(sent) = sender.send(step).await? else { return Ok(sender.plan()) };
-    let event = sent
+    let Some(extended) = sender.send(step).await? else { return Ok(sender.plan()) };
+    let event = extended
         .event::<ILeaseBook::LeaseExtended>()
         .ok_or_else(|| Failure::new(Kind::Rpc, "the receipt shows no extension"))?;
+    sent.push(extended);
     let (_, now) = chain.head().await?;
     let ends_at: u64 = event.end.saturating_to();
     let left = ends_at.saturating_sub(now);
     let json = json!({
         "lease": args.lease, "ends_at": ends_at, "seconds_left": left, "locked": token.plain(event.amount),
-        "token": token.symbol, "transactions": [sent],
+        "token": token.symbol, "transactions": sent,
     });
-    Ok(Report::new(&json, format!("lease {} runs for {} more; locked {}", args.lease, time::span(left), token.show(event.amount))))
+    Ok(Report::new(
+        &json,
+        format!(
+            "lease {} runs for {} more; locked {}",
+            args.lease,
+            time::span(left),
+            token.show(event.amount)
+        ),
+    ))
 }
 
 pub(crate) async fn close(context: &Context, args: &Close) -> Result<Report> {
@@ -74,7 +79,15 @@ pub(crate) async fn close(context: &Context, args: &Close) -> Result<Report> {
         "lease": args.lease, "wallet": words.wallet, "refund": token.plain(refund), "token": token.symbol,
         "transactions": [sent],
     });
-    Ok(Report::new(&json, format!("lease {} is closed; {} are free in wallet {} again", args.lease, token.show(refund), words.wallet)))
+    Ok(Report::new(
+        &json,
+        format!(
+            "lease {} is closed; {} are free in wallet {} again",
+            args.lease,
+            token.show(refund),
+            words.wallet
+        ),
+    ))
 }
 
 pub(crate) async fn rate(context: &Context, args: &Rate) -> Result<Report> {
@@ -90,7 +103,10 @@ pub(crate) async fn rate(context: &Context, args: &Rate) -> Result<Report> {
         "lease": args.lease, "provider": words.provider, "stars": args.stars, "average": f64::from(average) / 100.0,
         "transactions": [sent],
     });
-    Ok(Report::new(&json, format!("rated provider {} with {} stars; its average is {shown}", words.provider, args.stars)))
+    Ok(Report::new(
+        &json,
+        format!("rated provider {} with {} stars; its average is {shown}", words.provider, args.stars),
+    ))
 }
 
 pub(crate) async fn restart(context: &Context, args: &Restart) -> Result<Report> {

@@ -155,7 +155,8 @@ pub(crate) async fn events(context: &Context, args: &Events) -> Result<Report> {
     let mut writer = Writer::new(context.output, args.follow);
     let (mut silent_since, mut again) = (Instant::now(), false);
     if !args.follow {
-        let mut events = remote.client.events(remote.lease, &query).await.or_remote("the events cannot be read")?;
+        let mut events =
+            remote.client.events(remote.lease, &query).await.or_remote("the events cannot be read")?;
         while let Some(event) = events.next().await {
             let event = event.or_remote("the events cannot be read")?;
             writer.item(&event, &event_text(&event))?;

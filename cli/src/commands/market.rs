@@ -26,7 +26,8 @@ const SHOWN: u8 = 6;
 pub(crate) async fn market(context: &Context, args: &Market) -> Result<Report> {
     let chain = context.chain().await?;
     let tokens = Tokens::load(&chain).await?;
-    let (all, prices) = tokio::try_join!(Provider::all(&chain), Prices::recent(&chain, &tokens, args.blocks))?;
+    let (all, prices) =
+        tokio::try_join!(Provider::all(&chain), Prices::recent(&chain, &tokens, args.blocks))?;
     let shown: Vec<&Provider> = all.iter().filter(|provider| wanted(provider, args)).collect();
     let mut regions: BTreeMap<String, (u32, u32, u32)> = BTreeMap::new();
     let mut gpus: BTreeMap<(String, String), u32> = BTreeMap::new();
@@ -55,7 +56,8 @@ pub(crate) async fn market(context: &Context, args: &Market) -> Result<Report> {
     }
     let mut text = vec![providers_table(&shown)];
     if !gpus.is_empty() {
-        let rows = gpus.iter().map(|((model, region), free)| vec![model.clone(), region.clone(), free.to_string()]);
+        let rows =
+            gpus.iter().map(|((model, region), free)| vec![model.clone(), region.clone(), free.to_string()]);
         text.push(table(&["GPU", "REGION", "FREE"], rows));
     }
     text.push(prices_table(&prices, args.blocks));
@@ -65,14 +67,16 @@ pub(crate) async fn market(context: &Context, args: &Market) -> Result<Report> {
 fn wanted(provider: &Provider, args: &Market) -> bool {
     let region = args.region.is_none_or(|region| within(provider.region(), region));
     let gpu = args.gpu.as_ref().is_none_or(|gpu| {
-        provider.gpus() > 0 && (gpu.eq_ignore_ascii_case("any") || gpu.eq_ignore_ascii_case(&provider.gpu_model()))
+        provider.gpus() > 0
+            && (gpu.eq_ignore_ascii_case("any") || gpu.eq_ignore_ascii_case(&provider.gpu_model()))
     });
     region && gpu
 }
 
 /// Whether a place lies in a region: same area, and same zone where one is asked for.
 fn within(place: Region, wanted: Region) -> bool {
-    wanted == Region::ANY || (place.area() == wanted.area() && (wanted.zone() == 0 || place.zone() == wanted.zone()))
+    wanted == Region::ANY
+        || (place.area() == wanted.area() && (wanted.zone() == 0 || place.zone() == wanted.zone()))
 }
 
 fn model(provider: &Provider) -> String {
@@ -127,7 +131,8 @@ async fn estimate(
     blocks: u64,
 ) -> Result<(Value, Vec<(&'static str, String)>)> {
     let tokens = Tokens::load(chain).await?;
-    let draft = Draft::new(deployment, &tokens, context.config.token.as_deref(), price, None, Listed::Anyone)?;
+    let draft =
+        Draft::new(deployment, &tokens, context.config.token.as_deref(), price, None, Listed::Anyone)?;
     for note in &draft.notes {
         context.output.note(note);
     }
@@ -197,9 +202,20 @@ fn quote_facts(
         ("time", time::span(u64::from(draft.duration))),
         ("recent bids", recent),
         ("at most", format!("{} → {}", per_hour(draft.rate, token), token.show(cost.gross))),
-        ("fees", format!("{} payer's fee, {} match fee", token.show(cost.payer_fee), token.show(cost.match_fee))),
+        (
+            "fees",
+            format!("{} payer's fee, {} match fee", token.show(cost.payer_fee), token.show(cost.match_fee)),
+        ),
         ("reserved", format!("{}; what the match saves is free again at once", token.show(cost.reserve))),
-        ("wallet needs", format!("{} (bracket {}, minimum {})", token.show(cost.needed()), token.show(cost.bracket), token.show(cost.min_deposit))),
+        (
+            "wallet needs",
+            format!(
+                "{} (bracket {}, minimum {})",
+                token.show(cost.needed()),
+                token.show(cost.bracket),
+                token.show(cost.min_deposit)
+            ),
+        ),
         ("providers", format!("{fit} have room for it")),
     ]
 }
@@ -245,22 +261,39 @@ pub(crate) async fn manifest(context: &Context, args: &Manifest) -> Result<Repor
         "warnings": deployment.warnings,
         "missing_secrets": missing,
     });
-    let names: Vec<String> =
-        deployment.services.iter().map(|entry| format!("{} × {}", entry.service.count, entry.service.name)).collect();
+    let names: Vec<String> = deployment
+        .services
+        .iter()
+        .map(|entry| format!("{} × {}", entry.service.count, entry.service.name))
+        .collect();
     let at_most = plan.max_price.rate.gross(u64::from(duration), SHOWN);
     let denomination = &plan.max_price.denomination;
     let mut pairs = vec![
         ("dialect", dialect(&deployment)),
         ("services", names.join(", ")),
         ("resources", plan.resources.to_string()),
-        ("time", plan.duration.map_or_else(|| "not said; a day is taken".to_owned(), |secs| time::span(secs.into()))),
-        ("at most", format!("{} {denomination}/h, {} {denomination} in all", plan.max_price.rate.hourly(), format_decimal(at_most, SHOWN))),
+        (
+            "time",
+            plan.duration
+                .map_or_else(|| "not said; a day is taken".to_owned(), |secs| time::span(secs.into())),
+        ),
+        (
+            "at most",
+            format!(
+                "{} {denomination}/h, {} {denomination} in all",
+                plan.max_price.rate.hourly(),
+                format_decimal(at_most, SHOWN)
+            ),
+        ),
     ];
     if !plan.max_price.conversion.is_empty() {
         pairs.push(("price", plan.max_price.conversion.clone()));
     }
     match (&market, &why_not) {
-        (Some(market), _) => pairs.push(("wallet needs", format!("{} {}", plain(&market["wallet_needs"]), plain(&market["token"])))),
+        (Some(market), _) => pairs.push((
+            "wallet needs",
+            format!("{} {}", plain(&market["wallet_needs"]), plain(&market["token"])),
+        )),
         (None, Some(why)) => pairs.push(("market", format!("not asked: {why}"))),
         (None, None) => {}
     }
@@ -307,7 +340,10 @@ fn unusable(file: &Path, found: &Diagnostics) -> Report {
         "errors": found,
         "warnings": [],
     });
-    Report { status: Kind::Manifest as u8, ..Report::new(&json, manifest_file::findings(file, found).join("\n")) }
+    Report {
+        status: Kind::Manifest as u8,
+        ..Report::new(&json, manifest_file::findings(file, found).join("\n"))
+    }
 }
 
 #[cfg(test)]

@@ -25,7 +25,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<Report> {
         Args::Approve { proposal } => approve(context, proposal).await,
         Args::Reject { proposal } => {
             let call = IProviderRegistry::rejectCall { proposal: U256::from(proposal) };
-            let (doing, done) = (format!("reject proposal {proposal}"), format!("rejected proposal {proposal}"));
+            let (doing, done) =
+                (format!("reject proposal {proposal}"), format!("rejected proposal {proposal}"));
             registry(context, "reject", doing, &call, json!({ "proposal": proposal }), done).await
         }
         Args::Drain { provider, off } => {
@@ -53,7 +54,9 @@ async fn list(context: &Context) -> Result<Report> {
             format!("{}/{}", profile.free_units, profile.total_units),
             match provider.gpus() {
                 0 => "–".to_owned(),
-                total => format!("{}/{total} {}", profile.free_gpus, provider.gpu_model()).trim_end().to_owned(),
+                total => {
+                    format!("{}/{total} {}", profile.free_gpus, provider.gpu_model()).trim_end().to_owned()
+                }
             },
             profile.trust_tier.to_string(),
             stars(profile.rating),
@@ -83,7 +86,12 @@ async fn show(context: &Context, id: u32) -> Result<Report> {
     let tokens = Tokens::load(&chain).await?;
     let mut earned = BTreeMap::new();
     for token in &tokens.0 {
-        let ledger = chain.escrow().ledgerOf(number, U256::from(token.id)).call().await.or_call("cannot read the ledger")?;
+        let ledger = chain
+            .escrow()
+            .ledgerOf(number, U256::from(token.id))
+            .call()
+            .await
+            .or_call("cannot read the ledger")?;
         if !ledger.net.is_zero() {
             earned.insert(token.symbol.clone(), token.plain(ledger.net));
         }
@@ -105,8 +113,14 @@ async fn show(context: &Context, id: u32) -> Result<Report> {
         ("region", provider.region().to_string()),
         ("endpoint", provider.record.endpoint.clone()),
         ("pins", pins.join(", ")),
-        ("capacity", provider.capacity.map_or_else(|| "malformed".to_owned(), |capacity| capacity.to_string())),
-        ("free", format!("{} of {} units, {} GPUs", profile.free_units, profile.total_units, profile.free_gpus)),
+        (
+            "capacity",
+            provider.capacity.map_or_else(|| "malformed".to_owned(), |capacity| capacity.to_string()),
+        ),
+        (
+            "free",
+            format!("{} of {} units, {} GPUs", profile.free_units, profile.total_units, profile.free_gpus),
+        ),
         ("trust tier", profile.trust_tier.to_string()),
         ("rating", stars(profile.rating)),
         ("slashed", format!("{} times", profile.slashes)),
@@ -115,7 +129,10 @@ async fn show(context: &Context, id: u32) -> Result<Report> {
         ("hot key", provider.record.hotKey.to_string()),
         ("account", account.to_string()),
         ("payout", payout.to_string()),
-        ("earned", earned.iter().map(|(symbol, amount)| format!("{amount} {symbol}")).collect::<Vec<_>>().join(", ")),
+        (
+            "earned",
+            earned.iter().map(|(symbol, amount)| format!("{amount} {symbol}")).collect::<Vec<_>>().join(", "),
+        ),
     ]);
     Ok(Report::new(&json, text))
 }
@@ -168,7 +185,8 @@ async fn approve(context: &Context, proposal: u64) -> Result<Report> {
     let sender = context.sender(&chain).await?;
     let call = IProviderRegistry::approveCall { proposal: U256::from(proposal) };
     let doing = format!("approve proposal {proposal}");
-    let Some(sent) = sender.send(Step::new("approve", doing, chain.book.provider_registry, &call)).await? else {
+    let Some(sent) = sender.send(Step::new("approve", doing, chain.book.provider_registry, &call)).await?
+    else {
         return Ok(sender.plan());
     };
     let provider: u32 = sent
@@ -233,11 +251,17 @@ async fn sweep(context: &Context, provider: u32, token: Option<&str>, to: Option
     let token = context.pick_token(&tokens, token)?;
     let sender = context.sender(&chain).await?;
     let to = to.unwrap_or_else(|| sender.address());
-    let account =
-        chain.registry().accountOf(U256::from(provider)).call().await.or_call("cannot read the provider's account")?;
+    let account = chain
+        .registry()
+        .accountOf(U256::from(provider))
+        .call()
+        .await
+        .or_call("cannot read the provider's account")?;
     let call = IProviderAccount::sweepCall { asset: token.asset, to };
     let doing = format!("sweep the account of provider {provider}");
-    let Some(sent) = sender.send(Step::new("sweep", doing, account, &call)).await? else { return Ok(sender.plan()) };
+    let Some(sent) = sender.send(Step::new("sweep", doing, account, &call)).await? else {
+        return Ok(sender.plan());
+    };
     let amount = sent.event::<IProviderAccount::Swept>().map_or(U256::ZERO, |event| event.amount);
     let json = json!({
         "provider": provider, "account": account, "token": token.symbol, "amount": token.plain(amount), "to": to,

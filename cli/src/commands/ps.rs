@@ -83,7 +83,8 @@ fn lease_state(lease: &LeaseWords) -> String {
 
 /// Paid seconds that are left; `None` unless it runs.
 fn left(lease: &LeaseWords, now: u64) -> Option<u64> {
-    matches!(lease.lease_state(), Some(LeaseState::Active | LeaseState::Paused)).then(|| lease.end.saturating_sub(now))
+    matches!(lease.lease_state(), Some(LeaseState::Active | LeaseState::Paused))
+        .then(|| lease.end.saturating_sub(now))
 }
 
 fn warning(lease: u64, words: &LeaseWords, now: u64) -> Option<MoneyWarning> {
@@ -250,16 +251,28 @@ async fn seen_by_provider(context: &Context, chain: &Chain, lease: u64) -> Resul
 fn services(status: &LeaseStatus) -> String {
     let mut text = String::new();
     if let Some(reason) = status.paused_reason {
-        text.push_str(&format!("\npaused: {}", match reason {
-            iono_lease_api::PausedReason::AwaitingManifest =>
-                "the provider lost the manifest: `iono send-manifest` sends it again",
-            iono_lease_api::PausedReason::NodeLost => "the machine cannot be reached; not billed until it is back",
-            iono_lease_api::PausedReason::Arbiter => "by an arbiter",
-        }));
+        text.push_str(&format!(
+            "\npaused: {}",
+            match reason {
+                iono_lease_api::PausedReason::AwaitingManifest =>
+                    "the provider lost the manifest: `iono send-manifest` sends it again",
+                iono_lease_api::PausedReason::NodeLost =>
+                    "the machine cannot be reached; not billed until it is back",
+                iono_lease_api::PausedReason::Arbiter => "by an arbiter",
+            }
+        ));
     }
     let rows = status.services.iter().map(|service| {
-        let last = service.last_exit.as_ref().map_or_else(|| "–".to_owned(), |exit| format!("{} ({})", exit.code, exit.reason));
-        vec![service.name.clone(), format!("{}/{}", service.ready, service.desired), service.restarts.to_string(), last]
+        let last = service
+            .last_exit
+            .as_ref()
+            .map_or_else(|| "–".to_owned(), |exit| format!("{} ({})", exit.code, exit.reason));
+        vec![
+            service.name.clone(),
+            format!("{}/{}", service.ready, service.desired),
+            service.restarts.to_string(),
+            last,
+        ]
     });
     if !status.services.is_empty() {
         text.push_str("\n\n");

@@ -76,8 +76,11 @@ pub(crate) async fn only_service(remote: &Remote) -> Result<String> {
         [only] => Ok((*only).to_owned()),
         [] => Err(Failure::new(Kind::NotFound, format!("lease {} runs no service yet", remote.lease))
             .hint("`iono status` shows what it is doing")),
-        several => Err(Failure::new(Kind::Usage, format!("lease {} has several services: {}", remote.lease, several.join(", ")))
-            .hint("say which with --service")),
+        several => Err(Failure::new(
+            Kind::Usage,
+            format!("lease {} has several services: {}", remote.lease, several.join(", ")),
+        )
+        .hint("say which with --service")),
     }
 }
 

@@ -69,20 +69,39 @@ async fn add(chain: &Chain, sender: &Sender, spon: &Token, provider: u32, amount
             Step::new("stake", doing, staking, &IStakingManager::stakeCall { provider: id, tokens })
         }
     };
-    done(sender, step, sent, json!({ "provider": provider, "staked": spon.plain(tokens) }), format!(
-        "staked {} for provider {provider}",
-        spon.show(tokens)
-    ))
+    done(
+        sender,
+        step,
+        sent,
+        json!({ "provider": provider, "staked": spon.plain(tokens) }),
+        format!("staked {} for provider {provider}", spon.show(tokens)),
+    )
     .await
 }
 
-async fn approve(sender: &Sender, spon: &Token, spender: Address, amount: U256, sent: &mut Vec<Sent>) -> Result<()> {
+async fn approve(
+    sender: &Sender,
+    spon: &Token,
+    spender: Address,
+    amount: U256,
+    sent: &mut Vec<Sent>,
+) -> Result<()> {
     let call = IERC20::approveCall { spender, amount };
-    sent.extend(sender.send(Step::new("approve", format!("approve {}", spon.show(amount)), spon.asset, &call)).await?);
+    sent.extend(
+        sender
+            .send(Step::new("approve", format!("approve {}", spon.show(amount)), spon.asset, &call))
+            .await?,
+    );
     Ok(())
 }
 
-async fn delegate(chain: &Chain, sender: &Sender, spon: &Token, provider: u32, amount: &str) -> Result<Report> {
+async fn delegate(
+    chain: &Chain,
+    sender: &Sender,
+    spon: &Token,
+    provider: u32,
+    amount: &str,
+) -> Result<Report> {
     let tokens = pay(chain, sender, spon, amount).await?;
     let staking = chain.book.staking_manager;
     let mut sent = Vec::new();
@@ -109,7 +128,13 @@ async fn shares_for(chain: &Chain, provider: u32, tokens: U256) -> Result<U256> 
 }
 
 /// The account's shares that make up `amount`, or all of them.
-async fn own_shares(chain: &Chain, account: Address, spon: &Token, provider: u32, amount: &str) -> Result<U256> {
+async fn own_shares(
+    chain: &Chain,
+    account: Address,
+    spon: &Token,
+    provider: u32,
+    amount: &str,
+) -> Result<U256> {
     let have = chain
         .staking()
         .sharesOf(U256::from(provider), account)
@@ -125,16 +150,26 @@ async fn own_shares(chain: &Chain, account: Address, spon: &Token, provider: u32
     }
     let shares = shares_for(chain, provider, spon.parse(amount)?).await?;
     if shares > have {
-        return Err(Failure::new(Kind::Funds, format!("your stake at provider {provider} is smaller than {amount} SPON"))
-            .hint("`all` takes everything"));
+        return Err(Failure::new(
+            Kind::Funds,
+            format!("your stake at provider {provider} is smaller than {amount} SPON"),
+        )
+        .hint("`all` takes everything"));
     }
     Ok(shares)
 }
 
-async fn undelegate(chain: &Chain, sender: &Sender, spon: &Token, provider: u32, amount: &str) -> Result<Report> {
+async fn undelegate(
+    chain: &Chain,
+    sender: &Sender,
+    spon: &Token,
+    provider: u32,
+    amount: &str,
+) -> Result<Report> {
     let shares = own_shares(chain, sender.address(), spon, provider, amount).await?;
     let call = IStakingManager::unstakeCall { provider: U256::from(provider), shares };
-    let step = Step::new("unstake", format!("unstake from provider {provider}"), chain.book.staking_manager, &call);
+    let step =
+        Step::new("unstake", format!("unstake from provider {provider}"), chain.book.staking_manager, &call);
     let Some(sent) = sender.send(step).await? else { return Ok(sender.plan()) };
     let started = sent
         .event::<IStakingManager::UnbondingStarted>()
@@ -171,11 +206,19 @@ async fn redelegate(
     };
     let doing = format!("redelegate from provider {from} to {to}");
     let step = Step::new("redelegate", doing, chain.book.staking_manager, &call);
-    let text = format!("moves from provider {from} to {to} when it has unbonded; `iono stake withdraw` completes it");
+    let text = format!(
+        "moves from provider {from} to {to} when it has unbonded; `iono stake withdraw` completes it"
+    );
     done(sender, step, Vec::new(), json!({ "from": from, "to": to }), text).await
 }
 
-async fn done(sender: &Sender, step: Step, mut sent: Vec<Sent>, mut json: Value, text: String) -> Result<Report> {
+async fn done(
+    sender: &Sender,
+    step: Step,
+    mut sent: Vec<Sent>,
+    mut json: Value,
+    text: String,
+) -> Result<Report> {
     match sender.send(step).await? {
         Some(last) => sent.push(last),
         None => return Ok(sender.plan()),
@@ -204,7 +247,12 @@ async fn requests(chain: &Chain, account: Address) -> Result<Vec<Request>> {
         .await?;
     let mut found = Vec::new();
     for (event, _) in started {
-        let now = chain.staking().requestOf(event.request).call().await.or_call("cannot read an unbonding request")?;
+        let now = chain
+            .staking()
+            .requestOf(event.request)
+            .call()
+            .await
+            .or_call("cannot read an unbonding request")?;
         if now.staker == account {
             found.push(Request {
                 id: event.request.saturating_to(),
@@ -231,7 +279,9 @@ async fn withdraw(context: &Context, chain: &Chain, spon: &Token, request: Optio
             .collect(),
     };
     if ids.is_empty() {
-        return Err(Failure::new(Kind::NotFound, "nothing has unbonded yet").hint("`iono stake show` says when"));
+        return Err(
+            Failure::new(Kind::NotFound, "nothing has unbonded yet").hint("`iono stake show` says when")
+        );
     }
     let (mut sent, mut total) = (Vec::new(), U256::ZERO);
     for id in ids {
@@ -262,7 +312,9 @@ async fn show(context: &Context, chain: &Chain, spon: &Token) -> Result<Report> 
         }
         let tokens = chain.staking().tokensFor(id, shares).call().await.or_call("cannot read your stake")?;
         rows.push(vec![provider.id.to_string(), spon.plain(tokens), "staked".to_owned()]);
-        stakes.push(json!({ "provider": provider.id, "tokens": spon.plain(tokens), "shares": shares.to_string() }));
+        stakes.push(
+            json!({ "provider": provider.id, "tokens": spon.plain(tokens), "shares": shares.to_string() }),
+        );
     }
     let mut unbonding = Vec::new();
     for request in requests(chain, account).await? {

@@ -6,22 +6,24 @@ use std::time::{Duration, Instant};
 use alloy::primitives::aliases::{U40, U80};
 use alloy::primitives::{B256, Signature, U256, keccak256};
 use alloy::sol_types::{Eip712Domain, SolStruct, SolValue, eip712_domain};
-use iono_bindings::{ILeaseBook, LeaseWords, Quote, Spec};
+use iono_bindings::{ILeaseBook, LeaseWords, Quote, Spec, TermsWord};
 use iono_identity::unix_now;
 use iono_lease_api::{QuoteRequest, SaltedManifest, SignedQuote};
-use iono_primitives::{LeaseState, Rate};
+use iono_primitives::{LeaseState, Rate, Resources};
 use serde_json::json;
 
 use super::deploy::send;
+use super::escrow;
 use crate::agreed::{self, Agreed};
 use crate::args::lease::Update;
 use crate::args::market::Price;
-use crate::chain::Chain;
+use crate::chain::{Call, Chain};
 use crate::context::Context;
 use crate::error::{Failure, Kind, Result};
+use crate::holdings::lock_of;
 use crate::lease_file::LeaseFile;
 use crate::manifest_file;
-use crate::order::{Draft, Listed, per_hour};
+use crate::order::{Draft, Listed, bracket_steps, per_hour};
 use crate::output::Report;
 use crate::remote::{Need, Remote, Remotely};
 use crate::token::{Token, Tokens};
@@ -29,6 +31,8 @@ use crate::tx::{Sender, Sent, Step};
 
 /// A quote must be good for this many seconds more, or the transaction may come too late.
 const MARGIN: u64 = 10;
+/// Seconds that may pass until the update is in a block.
+const SETTLED_WITHIN: u64 = 60;
 /// How long the new replicas are waited for; the update itself is done by then.
 const PATIENCE: Duration = Duration::from_secs(300);
 const POLL: Duration = Duration::from_millis(250);
@@ -60,16 +64,19 @@ pub(crate) async fn run(context: &Context, args: &Update) -> Result<Report> {
     // Kept before anything is sent, so that the manifest of a finished transaction can always be sent again.
     let mut file = LeaseFile::new(&chain, sender.address(), &manifest)?;
     file.order = Some(args.lease);
-    let (sent, rate) = if same {
+    let mut sent = Vec::new();
+    let (last, rate) = if same {
         if !context.global.dry_run {
             file.save(&context.home)?;
         }
-        let call = ILeaseBook::setManifestHashCall { lease: U256::from(args.lease), manifestHash: manifest.hash() };
+        let call =
+            ILeaseBook::setManifestHashCall { lease: U256::from(args.lease), manifestHash: manifest.hash() };
         let doing = format!("change the manifest of lease {}", args.lease);
         let step = Step::new("set_manifest_hash", doing, chain.book.lease_book, &call);
         (sender.send(step).await?, words.rate())
     } else {
-        let price = Price { token: Some(token.id.to_string()), max_rate: args.max_rate.clone(), duration: None };
+        let price =
+            Price { token: Some(token.id.to_string()), max_rate: args.max_rate.clone(), duration: None };
         let draft = Draft::new(&deployment, &tokens, None, &price, None, Listed::Anyone)?;
         let quote = quoted(&chain, &remote, &spec, draft.rate).await?;
         let rate = Rate(quote.quote.rate.to::<u128>());
@@ -77,9 +84,16 @@ pub(crate) async fn run(context: &Context, args: &Update) -> Result<Report> {
         if !context.global.dry_run {
             file.save(&context.home)?;
         }
+        let missing = missing(&chain, &words, rate, &plan.resources, &token).await?;
+        if !missing.is_zero() {
+            escrow::top_up(&chain, &sender, &token, words.wallet, missing, context.output, &mut sent).await?;
+        }
         (take(&chain, &sender, quote, spec).await?, rate)
     };
-    let Some(sent) = sent else { return Ok(sender.plan()) };
+    match last {
+        Some(last) => sent.push(last),
+        None => return Ok(sender.plan()),
+    }
     let progress = context.output.progress();
     progress.wait("sending the manifest");
     send(&remote, &manifest).await?;
@@ -96,9 +110,10 @@ pub(crate) async fn run(context: &Context, args: &Update) -> Result<Report> {
         "old_rate_per_hour": words.rate().hourly(),
         "rate_per_hour": rate.hourly(),
         "ready": ready,
-        "transactions": [sent],
+        "transactions": sent,
     });
-    let price = if same { "the price stays".to_owned() } else { format!("it costs {} now", per_hour(rate, &token)) };
+    let price =
+        if same { "the price stays".to_owned() } else { format!("it costs {} now", per_hour(rate, &token)) };
     Ok(Report::new(&json, format!("lease {} is updated; {price}", args.lease)))
 }
 
@@ -112,8 +127,11 @@ fn unchanged(context: &Context, agreed: &Agreed, manifest: &SaltedManifest) -> R
 async fn quoted(chain: &Chain, remote: &Remote, spec: &Spec, max_rate: Rate) -> Result<Offer> {
     let encoded = spec.abi_encode();
     let request = QuoteRequest { spec: encoded.clone().into(), max_rate: Some(max_rate.0.to_string()) };
-    let signed =
-        remote.client.quote(remote.lease, &request).await.or_remote("the provider does not quote for this change")?;
+    let signed = remote
+        .client
+        .quote(remote.lease, &request)
+        .await
+        .or_remote("the provider does not quote for this change")?;
     let domain = quote_domain(chain.book.chain_id, chain.book.lease_book);
     check(&signed, remote, keccak256(&encoded), max_rate, &domain, unix_now())
 }
@@ -162,8 +180,11 @@ fn check(
     }
     if rate > max_rate.0 {
         let (asked, most) = (Rate(rate).hourly(), max_rate.hourly());
-        return Err(Failure::new(Kind::Refused, format!("the provider asks for {asked} an hour, more than the {most} you pay at most"))
-            .hint("--max-rate sets what you pay at most"));
+        return Err(Failure::new(
+            Kind::Refused,
+            format!("the provider asks for {asked} an hour, more than the {most} you pay at most"),
+        )
+        .hint("--max-rate sets what you pay at most"));
     }
     if signed.expiry < now + MARGIN {
         return Err(wrong("it has expired, or the clocks differ"));
@@ -176,9 +197,9 @@ fn check(
         rate: U80::from(rate),
         expiry: U40::saturating_from(signed.expiry),
     };
-    let signer = Signature::try_from(signed.signature.as_ref())
-        .ok()
-        .and_then(|signature| signature.recover_address_from_prehash(&quote.eip712_signing_hash(domain)).ok());
+    let signer = Signature::try_from(signed.signature.as_ref()).ok().and_then(|signature| {
+        signature.recover_address_from_prehash(&quote.eip712_signing_hash(domain)).ok()
+    });
     if signer != Some(remote.provider.record.hotKey) {
         return Err(wrong("it is not signed by the provider's hot key"));
     }
@@ -189,6 +210,34 @@ async fn take(chain: &Chain, sender: &Sender, signed: Offer, spec: Spec) -> Resu
     let lease = signed.quote.lease;
     let call = ILeaseBook::updateCall { quote: signed.quote, spec, signature: signed.signature };
     sender.send(Step::new("update", format!("update lease {lease}"), chain.book.lease_book, &call)).await
+}
+
+/// What the wallet lacks for the new terms: for their price over the time left, and for the resource bracket (SP-25).
+async fn missing(
+    chain: &Chain,
+    words: &LeaseWords,
+    rate: Rate,
+    resources: &Resources,
+    token: &Token,
+) -> Result<U256> {
+    let (_, now) = chain.head().await?;
+    let terms = chain.tokens().termsWord().call().await.or_call("cannot read the market's terms")?;
+    let cents = bracket_steps(resources) * u64::from(TermsWord::read([terms]).bracket);
+    let bracket = chain
+        .tokens()
+        .unitsFor(U256::from(token.id), U256::from(cents))
+        .call()
+        .await
+        .or_call("cannot read the resource bracket")?;
+    let free = escrow::free_of(chain, words.wallet, token).await?;
+    let left = |from: u64| {
+        words.end.saturating_sub(from.max(words.settled_to)).saturating_sub(u64::from(words.unbilled))
+    };
+    let lock = |rate, seconds| lock_of(rate, seconds, words.decimals, words.payer_fee);
+    // The old terms are settled by the transaction, which may come a little later than now.
+    let held = lock(words.rate(), left(now + SETTLED_WITHIN));
+    let needed = lock(rate, left(now));
+    Ok(bracket.max(needed).saturating_sub(free + held))
 }
 
 fn tell(context: &Context, words: &LeaseWords, rate: Rate, token: &Token) {
@@ -213,7 +262,10 @@ async fn wait(context: &Context, remote: &Remote, hash: B256) -> Result<bool> {
                 return Ok(true);
             }
             if status.state == LeaseState::Closed {
-                return Err(Failure::new(Kind::NoMatch, format!("lease {} was closed meanwhile", remote.lease)));
+                return Err(Failure::new(
+                    Kind::NoMatch,
+                    format!("lease {} was closed meanwhile", remote.lease),
+                ));
             }
         }
         tokio::time::sleep(POLL).await;

@@ -43,17 +43,20 @@ async fn bring_in(context: &Context, import: &Import) -> Result<Report> {
     } else {
         let path = source.keystore_file.clone().unwrap_or_default();
         let old = match &import.keystore_passphrase_file {
-            Some(file) => Zeroizing::new(context.read(file, Kind::Setup)?.trim_end_matches(['\r', '\n']).to_owned()),
+            Some(file) => {
+                Zeroizing::new(context.read(file, Kind::Setup)?.trim_end_matches(['\r', '\n']).to_owned())
+            }
             None => {
                 return Err(Failure::new(Kind::Usage, "the keystore file's passphrase is needed")
                     .hint("name its file with --keystore-passphrase-file"));
             }
         };
         let shown = path.display().to_string();
-        let found = tokio::task::spawn_blocking(move || PrivateKeySigner::decrypt_keystore(&path, old.as_bytes()))
-            .await
-            .or_fail(Kind::Failed, "interrupted")?
-            .or_fail(Kind::Setup, format_args!("cannot open {shown}"))?;
+        let found =
+            tokio::task::spawn_blocking(move || PrivateKeySigner::decrypt_keystore(&path, old.as_bytes()))
+                .await
+                .or_fail(Kind::Failed, "interrupted")?
+                .or_fail(Kind::Setup, format_args!("cannot open {shown}"))?;
         let bytes = Zeroizing::new(hex::encode(found.to_bytes()));
         keystore::import_key(&key.path, &bytes, &passphrase(context)?).await
     };
@@ -74,7 +77,9 @@ fn passphrase(context: &Context) -> Result<iono_identity::Passphrase> {
         keys::passphrase_for_new(&context.home, context.global.passphrase_file.as_deref())?;
     if fresh {
         let path = context.home.passphrase();
-        context.output.note(&format!("made a random passphrase in {}: keep a copy of it with the key", path.display()));
+        context
+            .output
+            .note(&format!("made a random passphrase in {}: keep a copy of it with the key", path.display()));
     }
     Ok(passphrase)
 }
@@ -107,7 +112,11 @@ fn list(context: &Context) -> Result<Report> {
 }
 
 fn show(context: &Context, name: Option<&str>) -> Result<Report> {
-    let key = keys::choose(&context.home, name.or(context.global.key.as_deref()), context.config.keystore.as_deref())?;
+    let key = keys::choose(
+        &context.home,
+        name.or(context.global.key.as_deref()),
+        context.config.keystore.as_deref(),
+    )?;
     let address = keys::address(&key)?;
     let shown = address.map_or_else(|| "unknown".to_owned(), |address| address.to_string());
     let text =

@@ -42,10 +42,24 @@ fn an_rpc_that_is_not_there_is_named() {
     let book = person.path("book.json");
     let address = |n: u8| format!("\"0x{:040x}\"", n);
     let names = [
-        "spon", "paymentTokens", "providerRegistry", "stakingManager", "escrow", "orderBook", "leaseBook",
-        "matchPolicy", "randomness", "ratings", "leaseAccess", "blsVerifier", "eraClock", "accessManager", "deployer",
+        "spon",
+        "paymentTokens",
+        "providerRegistry",
+        "stakingManager",
+        "escrow",
+        "orderBook",
+        "leaseBook",
+        "matchPolicy",
+        "randomness",
+        "ratings",
+        "leaseAccess",
+        "blsVerifier",
+        "eraClock",
+        "accessManager",
+        "deployer",
     ];
-    let fields: Vec<String> = names.iter().zip(1u8..).map(|(name, n)| format!("\"{name}\":{}", address(n))).collect();
+    let fields: Vec<String> =
+        names.iter().zip(1u8..).map(|(name, n)| format!("\"{name}\":{}", address(n))).collect();
     person.write("book.json", &format!("{{\"chainId\":31337,\"startBlock\":0,{}}}", fields.join(",")));
     let url = format!("http://127.0.0.1:{port}");
     let words = person.fails(4, &["init", "--rpc", &url, "--address-book", book.to_str().unwrap()]);
@@ -66,7 +80,15 @@ fn keys_are_made_imported_and_never_overwritten() {
 
     let words = "test test test test test test test test test test test junk\n";
     let file = person.write("words", words);
-    let imported = person.json(&["wallet", "import", "second", "--mnemonic-file", file.to_str().unwrap(), "--index", "1"]);
+    let imported = person.json(&[
+        "wallet",
+        "import",
+        "second",
+        "--mnemonic-file",
+        file.to_str().unwrap(),
+        "--index",
+        "1",
+    ]);
     assert_eq!(imported["address"], "0x70997970c51812dc3a010c7d01b50e0d17dc79c8");
     let hex = person.write("hex", "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80\n");
     person.json(&["wallet", "import", "first", "--private-key-file", hex.to_str().unwrap()]);
@@ -74,13 +96,18 @@ fn keys_are_made_imported_and_never_overwritten() {
     let other = Person::stranger();
     let (file, pass) = (person.path("keystore/first.json"), person.path("passphrase"));
     let carried = other.json(&[
-        "wallet", "import", "--keystore-file", file.to_str().unwrap(), "--keystore-passphrase-file",
+        "wallet",
+        "import",
+        "--keystore-file",
+        file.to_str().unwrap(),
+        "--keystore-passphrase-file",
         pass.to_str().unwrap(),
     ]);
     assert_eq!(carried["address"], "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266");
 
     let list = person.json(&["wallet", "list"]);
-    let defaults: Vec<&Value> = list.as_array().unwrap().iter().filter(|key| key["default"] == true).collect();
+    let defaults: Vec<&Value> =
+        list.as_array().unwrap().iter().filter(|key| key["default"] == true).collect();
     assert_eq!((list.as_array().unwrap().len(), defaults.len()), (3, 1));
     assert_eq!(defaults[0]["name"], "main");
     assert_eq!(person.json(&["wallet", "show", "second"])["address"], imported["address"]);

@@ -71,7 +71,8 @@ impl Host {
         let identity = ServerIdentity::load_or_create(&files.path().join("server.pem")).unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = listener.local_addr().unwrap().to_string();
-        let setup = ProviderSetup { pin: identity.pin().0, endpoint, ..ProviderSetup::new(owner, hot.clone()) };
+        let setup =
+            ProviderSetup { pin: identity.pin().0, endpoint, ..ProviderSetup::new(owner, hot.clone()) };
         let id = devnet.provider(&setup).await.unwrap().0;
         std::fs::create_dir(files.path().join("data")).unwrap();
         let desk = Arc::new(Desk {
@@ -131,13 +132,16 @@ impl Desk {
                         let rate = U80::from(Rate::from_hourly(rate).unwrap().0);
                         let _ = orders.placeBid(number, rate, 0).send().await;
                     }
-                    if self.manners.matchmaker && head >= words.close_block + 1 {
+                    if self.manners.matchmaker && head > words.close_block {
                         let _ = orders.resolve(number).send().await;
                     }
                     continue;
                 }
                 let lease = self.lease_words(order).await;
-                if self.manners.confirms && lease.provider == id && lease.lease_state() == Some(LeaseState::Pending) {
+                if self.manners.confirms
+                    && lease.provider == id
+                    && lease.lease_state() == Some(LeaseState::Pending)
+                {
                     let _ = leases.confirm(number).send().await;
                     self.changes.send_modify(|n| *n += 1);
                 }
@@ -146,7 +150,11 @@ impl Desk {
     }
 
     async fn lease_words(&self, lease: u64) -> LeaseWords {
-        let words = ILeaseBook::new(self.book.lease_book, &self.rpc).leaseWords(U256::from(lease)).call().await.unwrap();
+        let words = ILeaseBook::new(self.book.lease_book, &self.rpc)
+            .leaseWords(U256::from(lease))
+            .call()
+            .await
+            .unwrap();
         LeaseWords::read([words.word0, words.word1])
     }
 
@@ -163,7 +171,9 @@ async fn web() -> u16 {
         while let Ok((mut socket, _)) = listener.accept().await {
             tokio::spawn(async move {
                 let _ = socket.read(&mut [0; 2_048]).await;
-                let _ = socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\nconnection: close\r\n\r\nhello\n").await;
+                let _ = socket
+                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\nconnection: close\r\n\r\nhello\n")
+                    .await;
             });
         }
     });
@@ -174,7 +184,11 @@ async fn web() -> u16 {
 impl Access for Desk {
     async fn rights(&self, wallet: WalletId, account: Address) -> Result<Rights, Unreachable> {
         let access = ILeaseAccess::new(self.book.lease_access, &self.rpc);
-        let found = access.access(U256::from(wallet.0), account).call().await.map_err(|e| Unreachable(e.to_string()))?;
+        let found = access
+            .access(U256::from(wallet.0), account)
+            .call()
+            .await
+            .map_err(|e| Unreachable(e.to_string()))?;
         Ok(Rights { read: found.read, write: found.write, nonce: found.nonce.to() })
     }
 
@@ -182,7 +196,8 @@ impl Access for Desk {
         let words = self.lease_words(lease.0).await;
         let state = words.lease_state();
         let known = !matches!(state, None | Some(LeaseState::None));
-        Ok(known.then(|| LeaseParty { wallet: WalletId(words.wallet), open: state != Some(LeaseState::Closed) }))
+        Ok(known
+            .then(|| LeaseParty { wallet: WalletId(words.wallet), open: state != Some(LeaseState::Closed) }))
     }
 
     async fn is_valid_signature(&self, _: Address, _: B256, _: &[u8]) -> Result<bool, Unreachable> {
@@ -217,7 +232,11 @@ impl LeaseService for Desk {
         Ok(BidAnswer { order, decision: BidDecision::NoBid, rate: None, reasons })
     }
 
-    async fn put_manifest(&self, lease: LeaseId, manifest: SaltedManifest) -> Result<ManifestReceipt, ApiError> {
+    async fn put_manifest(
+        &self,
+        lease: LeaseId,
+        manifest: SaltedManifest,
+    ) -> Result<ManifestReceipt, ApiError> {
         let hash = manifest.hash();
         let before = self.manifests.lock().unwrap().insert(lease, manifest);
         Ok(ManifestReceipt { hash, changed: before.is_none_or(|before| before.hash() != hash) })
@@ -230,17 +249,23 @@ impl LeaseService for Desk {
     async fn status(&self, lease: LeaseId) -> Result<LeaseStatus, ApiError> {
         let words = self.lease_words(lease.0).await;
         let manifest = self.manifest(lease);
-        let services = manifest.iter().flat_map(|manifest| &manifest.manifest().services).map(|service| ServiceStatus {
-            name: service.name.clone(),
-            desired: service.count.into(),
-            ready: service.count.into(),
-            restarts: 0,
-            last_exit: None,
-            urls: vec![format!("http://{}-{lease}.localhost:{}/", service.name, self.web)],
-            ports: vec![PortStatus { container_port: 53, protocol: "udp".into(), host: "127.0.0.1".into(), port: 30_053 }],
-            ips: Vec::new(),
-            replicas: Vec::new(),
-        });
+        let services =
+            manifest.iter().flat_map(|manifest| &manifest.manifest().services).map(|service| ServiceStatus {
+                name: service.name.clone(),
+                desired: service.count.into(),
+                ready: service.count.into(),
+                restarts: 0,
+                last_exit: None,
+                urls: vec![format!("http://{}-{lease}.localhost:{}/", service.name, self.web)],
+                ports: vec![PortStatus {
+                    container_port: 53,
+                    protocol: "udp".into(),
+                    host: "127.0.0.1".into(),
+                    port: 30_053,
+                }],
+                ips: Vec::new(),
+                replicas: Vec::new(),
+            });
         Ok(LeaseStatus {
             lease,
             state: words.lease_state().unwrap(),
@@ -300,7 +325,11 @@ impl LeaseService for Desk {
         let output = async move {
             let out = child.wait_with_output().await.unwrap();
             let code = out.status.code().unwrap_or(137).into();
-            let items = [ShellOutput::Stdout(out.stdout.into()), ShellOutput::Stderr(out.stderr.into()), ShellOutput::Exit(code)];
+            let items = [
+                ShellOutput::Stdout(out.stdout.into()),
+                ShellOutput::Stderr(out.stderr.into()),
+                ShellOutput::Exit(code),
+            ];
             futures::stream::iter(items.map(Ok))
         };
         Ok(ShellSession { input, output: futures::stream::once(output).flatten().boxed() })
@@ -353,7 +382,11 @@ impl LeaseService for Desk {
         let path = self.files.join(source.path.trim_start_matches('/'));
         let name = path.file_name().unwrap().to_owned();
         let mut builder = tar::Builder::new(Vec::new());
-        let written = if path.is_dir() { builder.append_dir_all(&name, &path) } else { builder.append_path_with_name(&path, &name) };
+        let written = if path.is_dir() {
+            builder.append_dir_all(&name, &path)
+        } else {
+            builder.append_path_with_name(&path, &name)
+        };
         written.map_err(|error| ApiError::not_found(error.to_string(), "look with ls"))?;
         Ok(futures::stream::iter([Ok(builder.into_inner().unwrap().into())]).boxed())
     }
@@ -379,7 +412,8 @@ pub(crate) async fn compile_and_deploy(anvil: &Anvil, source: &str, name: &str) 
     let code = output["contracts"]["a.sol"][name]["evm"]["bytecode"]["object"].as_str();
     let code = code.unwrap_or_else(|| panic!("{name} does not compile: {}", output["errors"]));
     let request = alloy::rpc::types::TransactionRequest::default();
-    let request = alloy::network::TransactionBuilder::with_deploy_code(request, alloy::hex::decode(code).unwrap());
+    let request =
+        alloy::network::TransactionBuilder::with_deploy_code(request, alloy::hex::decode(code).unwrap());
     let provider = anvil.signing(&anvil.key(0));
     let pending = alloy::providers::Provider::send_transaction(&provider, request).await.unwrap();
     pending.get_receipt().await.unwrap().contract_address.unwrap()

@@ -33,7 +33,15 @@ impl Person {
     pub(crate) fn on(devnet: &Devnet) -> Self {
         let person = Self::stranger();
         let book = devnet.book_path();
-        person.json(&["init", "--rpc", &devnet.anvil.url(), "--address-book", book.to_str().unwrap(), "--token", "1"]);
+        person.json(&[
+            "init",
+            "--rpc",
+            &devnet.anvil.url(),
+            "--address-book",
+            book.to_str().unwrap(),
+            "--token",
+            "1",
+        ]);
         person.json(&["wallet", "new"]);
         person
     }
@@ -49,7 +57,13 @@ impl Person {
     pub(crate) fn admin(devnet: &Devnet) -> Self {
         let person = Self::on(devnet);
         person.write("admin.hex", &alloy::hex::encode(devnet.admin().to_bytes()));
-        person.json(&["wallet", "import", "admin", "--private-key-file", person.path("admin.hex").to_str().unwrap()]);
+        person.json(&[
+            "wallet",
+            "import",
+            "admin",
+            "--private-key-file",
+            person.path("admin.hex").to_str().unwrap(),
+        ]);
         let config = person.path("config.toml");
         let text = std::fs::read_to_string(&config).unwrap();
         let keystore = person.path("keystore/admin.json");
@@ -93,7 +107,8 @@ impl Person {
         all.insert(end, "--json");
         let run = self.run(&all);
         assert_eq!(run.code, 0, "iono {}\n{}{}", all.join(" "), run.stdout, run.stderr);
-        serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("iono {}: {error}\n{}", all.join(" "), run.stdout))
+        serde_json::from_str(&run.stdout)
+            .unwrap_or_else(|error| panic!("iono {}: {error}\n{}", all.join(" "), run.stdout))
     }
 
     /// Must fail with this exit code; returns what it wrote to stderr.

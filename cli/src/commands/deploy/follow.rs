@@ -50,7 +50,10 @@ impl Run<'_> {
             self.progress.wait(&if head <= words.close_block {
                 format!("{bids} bids, bidding until block {} (now {head})", words.close_block)
             } else {
-                format!("{bids} bids, waiting for the match from block {} on (now {head})", words.ready_block())
+                format!(
+                    "{bids} bids, waiting for the match from block {} on (now {head})",
+                    words.ready_block()
+                )
             });
             if head >= words.ready_block() + PATIENCE + tried {
                 tried += PATIENCE;
@@ -117,7 +120,11 @@ impl Run<'_> {
             .ok()
             .and_then(|events| events.into_iter().next_back())
             .map_or(U256::ZERO, |(event, _)| event.refund);
-        let back = if refund.is_zero() { String::new() } else { "; what was not used is back in the wallet".to_owned() };
+        let back = if refund.is_zero() {
+            String::new()
+        } else {
+            "; what was not used is back in the wallet".to_owned()
+        };
         Failure::new(Kind::NoMatch, format!("lease {lease} is closed: {reason}{back}"))
             .hint(format!("order again; --deny {} keeps this provider out", words.provider))
     }
@@ -125,8 +132,11 @@ impl Run<'_> {
 
 fn void(order: u64, words: &OrderWords) -> Failure {
     if words.occupancy == 0 {
-        Failure::new(Kind::NoMatch, format!("nobody bid for order {order}; what it reserved is back in the wallet"))
-            .hint(format!("`iono bids {order}` asks the providers why"))
+        Failure::new(
+            Kind::NoMatch,
+            format!("nobody bid for order {order}; what it reserved is back in the wallet"),
+        )
+        .hint(format!("`iono bids {order}` asks the providers why"))
     } else {
         Failure::new(
             Kind::NoMatch,

@@ -89,7 +89,9 @@ impl Run<'_> {
         if allowed >= amount {
             return Ok(empty);
         }
-        if let Some(signed) = permit::sign(chain, self.sender.signer(), token, chain.book.escrow, amount).await? {
+        if let Some(signed) =
+            permit::sign(chain, self.sender.signer(), token, chain.book.escrow, amount).await?
+        {
             return Ok(signed);
         }
         escrow::approve(chain, self.sender, token, amount, &mut self.sent).await?;
@@ -100,7 +102,12 @@ impl Run<'_> {
 /// The wallet that pays and what is free in it: the one asked for, else the fullest of the owner's, else 0 for a new one.
 async fn paying(asked: Option<u64>, chain: &Chain, owner: Address, token: &Token) -> Result<(u64, U256)> {
     if let Some(wallet) = asked {
-        let holder = chain.escrow().ownerOf(U256::from(wallet)).call().await.or_call("cannot read the wallet's owner")?;
+        let holder = chain
+            .escrow()
+            .ownerOf(U256::from(wallet))
+            .call()
+            .await
+            .or_call("cannot read the wallet's owner")?;
         if holder != owner {
             return Err(Failure::new(Kind::Refused, format!("{owner} does not own wallet {wallet}"))
                 .hint("`iono wallets` lists yours; --wallet names another one"));
@@ -126,7 +133,11 @@ fn short(token: &Token, cost: &Cost, wallet: u64, free: U256, owner: Address, he
     } else {
         "the least that any order needs".to_owned()
     };
-    let place = if wallet == 0 { "there is no wallet yet".to_owned() } else { format!("wallet {wallet} has {}", token.show(free)) };
+    let place = if wallet == 0 {
+        "there is no wallet yet".to_owned()
+    } else {
+        format!("wallet {wallet} has {}", token.show(free))
+    };
     Failure::new(
         Kind::Funds,
         format!("the order needs {} ({why}); {place}, and {owner} holds {}", token.show(needed), token.show(held)),

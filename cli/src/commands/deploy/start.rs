@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use iono_lease_api::{ClientError, LeaseStatus, ManifestReceipt, PausedReason, SaltedManifest, ServiceStatus};
+use iono_lease_api::{
+    ClientError, LeaseStatus, ManifestReceipt, PausedReason, SaltedManifest, ServiceStatus,
+};
 use iono_primitives::LeaseState;
 use serde::Serialize;
 use url::Url;
@@ -96,9 +98,15 @@ impl Run<'_> {
                         self.seconds.manifest_to_http = Some(begun.elapsed().as_secs_f64());
                     }
                 }
-                if serves(&status) && (answered || running.urls.is_empty()) && self.rest_answer(&running).await? {
+                if serves(&status)
+                    && (answered || running.urls.is_empty())
+                    && self.rest_answer(&running).await?
+                {
                     self.seconds.ready = self.clock();
-                    let what = running.urls.first().map_or("everything runs".to_owned(), |url| format!("{url} answers"));
+                    let what = running
+                        .urls
+                        .first()
+                        .map_or("everything runs".to_owned(), |url| format!("{url} answers"));
                     self.progress.done(&what);
                     return Ok(running);
                 }
@@ -166,7 +174,8 @@ impl Run<'_> {
 /// Whether a host lies in the same domain as the first URL's, which the provider gave.
 fn own_name(host: &str, running: &Running) -> bool {
     let first = running.urls.first().and_then(|url| url.parse::<Url>().ok());
-    let domain = first.as_ref().and_then(|url| url.host_str()?.split_once('.').map(|(_, domain)| domain.to_owned()));
+    let domain =
+        first.as_ref().and_then(|url| url.host_str()?.split_once('.').map(|(_, domain)| domain.to_owned()));
     domain.is_some_and(|domain| host.ends_with(&format!(".{domain}")))
 }
 
@@ -179,7 +188,11 @@ fn summary(services: &[ServiceStatus]) -> String {
         return "waiting for the containers".to_owned();
     }
     let parts = services.iter().map(|service| {
-        let exit = service.last_exit.as_ref().map(|exit| format!(" (ended before: {})", exit.reason)).unwrap_or_default();
+        let exit = service
+            .last_exit
+            .as_ref()
+            .map(|exit| format!(" (ended before: {})", exit.reason))
+            .unwrap_or_default();
         format!("{} {}/{}{exit}", service.name, service.ready, service.desired)
     });
     parts.collect::<Vec<_>>().join(", ")
