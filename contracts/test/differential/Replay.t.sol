@@ -79,6 +79,8 @@ contract Replayer {
         for (; bids != 0; --bids) {
             _profile = Profile.wrap(_word(data, offset));
             uint256 terms = _word(data, offset + 0x20);
+            // The record packs rate 80 | fizz 32: the casts cut one from the other.
+            // forge-lint: disable-next-line(unsafe-typecast)
             if (_place(order, uint80(terms >> 32), uint32(terms)) != _word(data, offset + 0x40)) {
                 revert Differs(order, "what became of a bid");
             }
@@ -100,6 +102,8 @@ contract Replayer {
             (, uint256 later,) = _BOOK.orderWords(order);
             return before == later ? 1 : 0;
         } catch (bytes memory why) {
+            // The selector is what an error begins with.
+            // forge-lint: disable-next-line(unsafe-typecast)
             if (bytes4(why) != bytes4(keccak256("OrderBook_Outbid(uint256,uint256,uint256)"))) {
                 revert Differs(order, "a bid was refused for another reason");
             }
