@@ -63,7 +63,11 @@ impl Inner {
             EventKind::Pulling,
             format!("fetching {}", service.image),
         );
-        self.pull(service).await.map_err(|error| match error {
+        let pulled = tokio::select! {
+            pulled = self.pull(service) => pulled,
+            () = self.closing(lease) => Err(RuntimeError::Refused("the lease is being removed".to_owned())),
+        };
+        pulled.map_err(|error| match error {
             error @ (RuntimeError::Unreachable(_) | RuntimeError::NoSpace(_)) => error,
             other => unavailable(words(other)),
         })?;

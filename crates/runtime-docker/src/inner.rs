@@ -1,12 +1,13 @@
 //! What the parts of the runtime share.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bollard::query_parameters::ListContainersOptionsBuilder;
 use iono_primitives::LeaseId;
 use iono_runtime::{RuntimeError, Workload};
+use tokio::sync::watch;
 
 use crate::engine::{Engine, sort};
 use crate::guard::Guard;
@@ -27,6 +28,8 @@ pub(crate) struct Inner {
     locks: Mutex<HashMap<LeaseId, Arc<tokio::sync::Mutex<()>>>>,
     /// What was applied last by this process: a hint, the engine knows better.
     applied: Mutex<HashMap<LeaseId, Arc<Workload>>>,
+    /// Leases that are being removed: nobody needs to wait for them to become ready.
+    closing: watch::Sender<HashSet<LeaseId>>,
     subnets: Mutex<HashMap<LeaseId, Pool>>,
     planned: Mutex<HashMap<LeaseId, Pool>>,
 }
@@ -45,6 +48,7 @@ impl Inner {
             memory_dir: crate::secrets::find_memory_dir(config.memory_dir.as_deref()),
             locks: Mutex::default(),
             applied: Mutex::default(),
+            closing: watch::Sender::default(),
             subnets: Mutex::default(),
             planned: Mutex::default(),
             config,
@@ -55,6 +59,27 @@ impl Inner {
     pub(crate) async fn lock_lease(&self, lease: LeaseId) -> tokio::sync::OwnedMutexGuard<()> {
         let own = Arc::clone(lock(&self.locks).entry(lease).or_default());
         own.lock_owned().await
+    }
+
+    /// Says whether a lease is being removed.
+    pub(crate) fn set_closing(&self, lease: LeaseId, closing: bool) {
+        self.closing.send_modify(|leases| {
+            if closing {
+                leases.insert(lease)
+            } else {
+                leases.remove(&lease)
+            };
+        });
+    }
+
+    pub(crate) fn is_closing(&self, lease: LeaseId) -> bool {
+        self.closing.borrow().contains(&lease)
+    }
+
+    /// Returns when the lease is being removed.
+    pub(crate) async fn closing(&self, lease: LeaseId) {
+        // The sender lives as long as this does.
+        let _ = self.closing.subscribe().wait_for(|leases| leases.contains(&lease)).await;
     }
 
     /// Networks that are there.

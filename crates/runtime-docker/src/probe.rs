@@ -49,6 +49,9 @@ impl Inner {
                 }
                 return Ok(());
             }
+            if self.is_closing(container.lease) {
+                return Err(not_ready("the lease is being removed".to_owned()));
+            }
             let fate = self.hub.fate(&container.id).unwrap_or_default();
             if let Some(exit) = fate.last_exit {
                 let done = container.restart == RestartPolicy::Never

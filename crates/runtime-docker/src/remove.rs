@@ -9,7 +9,14 @@ use crate::inner::Inner;
 impl Inner {
     /// See [`iono_runtime::Runtime::remove`].
     pub(crate) async fn remove(&self, lease: LeaseId) -> Result<(), RuntimeError> {
+        self.set_closing(lease, true);
         let _lock = self.lock_lease(lease).await;
+        let result = self.take_away(lease).await;
+        self.set_closing(lease, false);
+        result
+    }
+
+    async fn take_away(&self, lease: LeaseId) -> Result<(), RuntimeError> {
         let containers = self.containers(Some(lease), false).await?;
         self.discard_all(&containers).await?;
         fail_point("docker.mid_remove");

@@ -157,6 +157,9 @@ pub(crate) fn check(service: &Service) -> Result<(), RuntimeError> {
     if !is_label(&service.name) {
         return refuse("the name is no DNS label".to_owned());
     }
+    if !is_image(&service.image) {
+        return refuse(format!("`{}` is no image reference", service.image));
+    }
     if service.replicas == 0 || service.replicas > 1_000 {
         return refuse(format!("{} replicas; 1 to 1000 are possible", service.replicas));
     }
@@ -182,6 +185,13 @@ pub(crate) fn check(service: &Service) -> Result<(), RuntimeError> {
         Some(secret) => refuse(format!("the secret file `{}` is no absolute path", secret.path)),
         None => Ok(()),
     }
+}
+
+/// The characters of an image reference; it becomes part of a request's path to the engine.
+fn is_image(image: &str) -> bool {
+    let known = |b: u8| b.is_ascii_alphanumeric() || b"._/:@-".contains(&b);
+    let parts = image.split('/').all(|part| part.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric));
+    image.len() <= 512 && image.bytes().all(known) && parts
 }
 
 fn is_path(path: &str) -> bool {
@@ -221,5 +231,11 @@ mod tests {
             assert!(check(&service).is_err(), "{name} {path}");
         }
         assert!(check(&Service::new("We b", "i")).is_err());
+        for image in ["../containers/x", "a/../b", "a?b", "a#b", "a b", "", "a//b", "/a"] {
+            assert!(check(&Service::new("web", image)).is_err(), "{image}");
+        }
+        for image in ["nginx", "host:5000/a/b_c.d-e:1.2@sha256:00", "127.0.0.1:1/a"] {
+            assert!(check(&Service::new("web", image)).is_ok(), "{image}");
+        }
     }
 }

@@ -138,6 +138,28 @@ async fn an_engine_that_goes_away_is_unknown_until_it_comes_back() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn removing_does_not_wait_for_what_never_gets_ready() {
+    let docker = Docker::new();
+    with_lease(&docker, async |lease| {
+        let mut service = web(IMAGE);
+        service.command = ["/bin/sleep", "1000"].map(str::to_owned).to_vec();
+        let desired = workload(lease, "1", service);
+        let runtime = docker.runtime();
+        let start = std::time::Instant::now();
+        let remove = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            runtime.remove(lease).await
+        };
+        let (applied, removed) = tokio::join!(runtime.apply(&desired, &NoSwitchboard), remove);
+        assert!(matches!(applied, Err(RuntimeError::NotReady { .. })), "{applied:?}");
+        removed.unwrap();
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+        assert_eq!(docker.leftovers(lease).await, Vec::<String>::new());
+    })
+    .await;
+}
+
 /// As after a reboot: nothing is mounted and no rule is set. Rather than write beside its volume, the container waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_volume_that_is_not_mounted_stops_its_container() {
