@@ -20,7 +20,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// What happened on the chain.
 #[derive(Debug, Clone)]
 pub enum Update {
-    /// Blocks `from` to `to` with all logs of the followed contracts.
+    /// Blocks `from` to `to` with all logs of the followed contracts; no blocks at all (`from` above `to`) when a
+    /// follower starts at the head.
     Blocks {
         /// First block.
         from: u64,
@@ -68,6 +69,8 @@ pub struct Follower {
     /// The next final range, read while the caller works on the last one.
     ahead: Option<Ahead>,
     wait: Duration,
+    /// The caller was told at least once that the head is reached.
+    reached: bool,
 }
 
 impl Follower {
@@ -94,6 +97,7 @@ impl Follower {
             cursor,
             ahead: None,
             wait: config.poll(),
+            reached: false,
         })
     }
 
@@ -113,6 +117,7 @@ impl Follower {
             match self.look().await {
                 Ok(Some(update)) => {
                     self.wait = Duration::from_millis(100);
+                    self.reached |= update.is_caught_up();
                     return Ok(update);
                 }
                 Ok(None) => self.wake.wait().await,
@@ -180,7 +185,7 @@ impl Follower {
             return Ok(Some(Update::Rollback { to }));
         }
         if head.block.number < from {
-            return Ok(None);
+            return Ok(self.nothing_new(head));
         }
         let last_final = head.block.number.saturating_sub(self.depth);
         if from <= last_final {
@@ -194,6 +199,21 @@ impl Follower {
             return Err(FetchError::Moved.into());
         }
         Ok(Some(update(fetched, head.block.number)?))
+    }
+
+    /// After a start at the head: an update without blocks, so that the caller need not wait for the next one to know
+    /// that it has all.
+    fn nothing_new(&mut self, head: Head) -> Option<Update> {
+        let to = self.cursor.filter(|cursor| *cursor == head.block && !self.reached)?;
+        let (timestamp, head) = (head.timestamp, head.block.number);
+        Some(Update::Blocks {
+            from: to.number + 1,
+            to,
+            timestamp,
+            head,
+            logs: Vec::new(),
+            blocks: Vec::new(),
+        })
     }
 
     /// The highest stored block that is still on the chain, when the cursor is not.

@@ -35,6 +35,24 @@ async fn uncommitted_updates_come_again() {
 }
 
 #[tokio::test]
+async fn a_start_at_the_head_says_so() {
+    let rig = Rig::new(Anvil::start().await.unwrap()).await;
+    catch_up(&mut rig.follower().await).await;
+    let mut follower = rig.follower().await;
+    let updates = catch_up(&mut follower).await;
+    assert!(
+        matches!(&updates[..], [Update::Blocks { logs, blocks, .. }] if logs.is_empty() && blocks.is_empty())
+    );
+    assert!(
+        tokio::time::timeout(Duration::from_millis(500), follower.next()).await.is_err(),
+        "said it twice"
+    );
+    rig.emit("next").await;
+    catch_up(&mut follower).await;
+    assert_eq!(rig.stored().await, ["next"]);
+}
+
+#[tokio::test]
 async fn reorgs_are_rolled_back_and_read_again() {
     let rig = Rig::new(Anvil::start().await.unwrap()).await;
     let mut follower = rig.follower().await;

@@ -227,7 +227,7 @@ mod tests {
                     let update = match kind {
                         0 => { head += number; blocks(head, vec![created(head, number)]) }
                         1 => { head += 1; blocks(head, vec![voided(head, number)]) }
-                        _ => { head -= number; Update::Rollback { to: head } }
+                        _ => { head = u64::max(head - number.min(head), 1); Update::Rollback { to: head } }
                     };
                     let next = market.after(&update, 3);
                     store.change(&market.changes(&next).unwrap()).await.unwrap();

@@ -121,7 +121,7 @@ async fn status_and_check_say_how_it_stands() {
     let memory = daemon.memory_kib().unwrap();
     assert!(memory < 80 * 1024, "{memory} KiB");
     let status = keeper.json("status").await;
-    assert_eq!(status["keeper"], keeper.key.address().to_string());
+    assert_eq!(status["keeper"], format!("{:#x}", keeper.key.address()));
     let earned: u64 = world.earned(keeper.key.address()).await;
     assert_eq!(status["earned"][1]["amount"], format!("{earned:#x}"), "{status}");
 

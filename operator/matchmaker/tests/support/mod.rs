@@ -56,6 +56,7 @@ impl World {
         std::fs::create_dir_all(&dir).unwrap();
         let (file, pass) = (dir.join("key.json"), dir.join("pass"));
         std::fs::write(&pass, "secret\n").unwrap();
+        std::fs::set_permissions(&pass, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         let secret = format!("{:#x}", alloy::primitives::B256::from(key.to_bytes()));
         keystore::import_key(&file, &secret, &Passphrase::new("secret")).await.unwrap();
         let listen = format!("127.0.0.1:{}", free_port().unwrap());
