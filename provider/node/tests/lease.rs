@@ -40,6 +40,8 @@ async fn from_an_order_to_http_200_and_back_to_nothing() {
         .unwrap();
     assert!(!market.get(&ordered).await);
 
+    // The rest is paid when the holdback is over.
+    market.devnet.anvil.advance(30 * 24 * 3_600).await.unwrap();
     let (done, earnings, error) = market.command(&["earnings"]).await;
     assert!(done, "{error}");
     assert!(earnings.as_array().is_some_and(|tokens| tokens.len() == 2), "{earnings}");

@@ -63,12 +63,13 @@ impl Engine {
     }
 
     async fn look(self: &Arc<Self>) {
-        let decided = self.decide_all();
-        if decided && let Err(error) = self.node.save().await {
-            tracing::error!(%error, "decisions cannot be written down; no bid is made before they are");
-            return;
+        if self.decide_all() {
+            if let Err(error) = self.node.save().await {
+                tracing::error!(%error, "decisions cannot be written down; no bid is made before they are");
+                return;
+            }
+            fail_point("provider.bid.reserved");
         }
-        fail_point("provider.bid.reserved");
         let (to_send, to_follow) = self.open_bids();
         for (order, rate) in to_send {
             self.start(order, move |engine| async move { engine.send(order, rate).await });

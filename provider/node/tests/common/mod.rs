@@ -23,7 +23,7 @@ use iono_primitives::{
 };
 use iono_testkit::{Daemon, Devnet, ProviderSetup, docker, eventually, free_port};
 
-pub const SOON: Duration = Duration::from_secs(25);
+pub const SOON: Duration = Duration::from_secs(90);
 
 /// A chain with one provider that is registered and configured.
 pub struct Market {
@@ -38,6 +38,8 @@ pub struct Market {
     pub http: u16,
     pub health: String,
     pub dir: PathBuf,
+    /// Settings that a test changes, as `--set` takes them.
+    pub set: Vec<String>,
 }
 
 /// A daemon whose log is shown when the test fails.
@@ -92,6 +94,8 @@ impl Market {
         let dir = devnet.dir().join("provider");
         std::fs::create_dir_all(&dir).unwrap();
         std::fs::write(dir.join("passphrase"), "correct horse\n").unwrap();
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(dir.join("passphrase"), private).unwrap();
         keystore::import_key(&dir.join("hot.json"), &hex::encode(hot.to_bytes()), &Passphrase::new("correct horse")).await.unwrap();
         let first = 41_000 + (http % 200) * 100;
         let text = format!(
@@ -141,11 +145,12 @@ filter = "info,iono_provider=debug"
         );
         std::fs::write(dir.join("provider.toml"), text).unwrap();
         let health = format!("http://127.0.0.1:{health}");
-        Self { devnet, me, hot, owner, tenant, wallet, config: dir.join("provider.toml"), endpoint, http, health, dir }
+        Self { devnet, me, hot, owner, tenant, wallet, config: dir.join("provider.toml"), endpoint, http, health, dir, set: Vec::new() }
     }
 
     fn launch(&self) -> iono_testkit::daemon::Launch {
-        Daemon::launch(env!("CARGO_BIN_EXE_provider")).arg("--config").arg(&self.config).arg("run")
+        let launch = Daemon::launch(env!("CARGO_BIN_EXE_provider")).arg("--config").arg(&self.config);
+        self.set.iter().fold(launch, |launch, set| launch.arg("--set").arg(set)).arg("run")
     }
 
     /// Starts the daemon and waits until it is ready.
@@ -156,8 +161,39 @@ filter = "info,iono_provider=debug"
     }
 
     /// Starts a daemon that dies at a fail-point.
-    pub fn start_to_die(&self, failpoint: &str) -> Running {
-        Running(self.launch().failpoint(failpoint).start().unwrap())
+    pub async fn start_to_die(&self, failpoint: &str) -> Running {
+        let mut daemon = Running(self.launch().failpoint(failpoint).start().unwrap());
+        daemon.ready(&format!("{}/readyz", self.health), SOON).await.unwrap();
+        daemon
+    }
+
+    /// Runs a command that dies at a fail-point; true when it did.
+    pub async fn command_dies(&self, failpoint: &str, args: &[&str]) -> bool {
+        use std::os::unix::process::ExitStatusExt as _;
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_provider"));
+        command.arg("--config").arg(&self.config).args(args).env("IONO_FAILPOINT", failpoint);
+        command.output().await.unwrap().status.signal() == Some(9)
+    }
+
+    /// Bid, match and confirmation with a daemon that runs.
+    pub async fn active_lease(&self, nonce: &str) -> Ordered {
+        let ordered = self.order(nonce, 1).await;
+        self.bid_stands(&ordered).await;
+        self.resolve(&ordered).await;
+        self.until_state(ordered.lease, LeaseState::Active).await;
+        ordered
+    }
+
+    /// One bid, one confirmation.
+    pub async fn assert_once(&self, lease: LeaseId) {
+        let book = &self.devnet.book;
+        assert_eq!(self.count::<IOrderBook::BidPlaced>(book.order_book, lease).await, 1, "bids of {lease}");
+        assert_eq!(self.count::<ILeaseBook::LeaseConfirmed>(book.lease_book, lease).await, 1, "confirmations of {lease}");
+    }
+
+    /// Whether `/readyz` is green.
+    pub async fn is_green(&self) -> bool {
+        reqwest::get(format!("{}/readyz", self.health)).await.is_ok_and(|answer| answer.status().is_success())
     }
 
     /// Starts a daemon without waiting.
@@ -308,12 +344,27 @@ filter = "info,iono_provider=debug"
         self.devnet.anvil.provider().get_logs(&filter).await.unwrap().len()
     }
 
+    /// The engine's filter for all that belongs to this provider.
+    pub fn owner_label(&self) -> String {
+        let book = &self.devnet.book;
+        format!("label=network.ionosphere.owner={}.{:#x}.{}", book.chain_id, book.provider_registry, self.me)
+    }
+
+    /// Amounts of all cash-outs.
+    pub async fn cash_outs(&self) -> Vec<U256> {
+        let filter = Filter::new()
+            .address(self.devnet.book.escrow)
+            .event_signature(iono_bindings::IEscrow::CashedOut::SIGNATURE_HASH)
+            .topic1(B256::from(U256::from(self.me.0)))
+            .from_block(0);
+        let logs = self.devnet.anvil.provider().get_logs(&filter).await.unwrap();
+        let amount = |log| iono_bindings::IEscrow::CashedOut::decode_log(log).unwrap().data.amount;
+        logs.iter().map(|log| amount(&log.inner)).collect()
+    }
+
     /// Names of this provider's containers for a lease.
     pub async fn containers(&self, lease: LeaseId) -> Vec<String> {
-        let owner = format!(
-            "label=network.ionosphere.owner={}.{:#x}.{}",
-            self.devnet.book.chain_id, self.devnet.book.provider_registry, self.me
-        );
+        let owner = self.owner_label();
         let lease = format!("label=network.ionosphere.lease={lease}");
         let listed = docker::run(&["ps", "-aq", "--filter", &owner, "--filter", &lease]).await.unwrap();
         listed.lines().map(str::to_owned).collect()
@@ -321,10 +372,7 @@ filter = "info,iono_provider=debug"
 
     /// Removes everything of this provider from the engine.
     pub async fn wipe_engine(&self) {
-        let owner = format!(
-            "label=network.ionosphere.owner={}.{:#x}.{}",
-            self.devnet.book.chain_id, self.devnet.book.provider_registry, self.me
-        );
+        let owner = self.owner_label();
         for (list, remove) in [
             (vec!["ps", "-aq"], vec!["rm", "-f", "-v"]),
             (vec!["network", "ls", "-q"], vec!["network", "rm"]),

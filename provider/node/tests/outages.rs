@@ -1,0 +1,165 @@
+//! What a provider outlives: its disk lost with and without its containers, the chain or the engine out of reach, a
+//! second daemon with its key, a stray transaction, tenants that never send a manifest or name no image.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Market, SOON};
+use iono_bindings::{ILeaseBook, IProviderRegistry};
+use iono_primitives::{CloseReason, LeaseState, OrderId};
+use iono_testkit::{Devnet, Proxy, eventually};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_disk_with_containers_is_adopted() {
+    let market = Market::open().await;
+    let mut daemon = market.start().await;
+    let ordered = market.whole_lease("adopted").await;
+    let before = market.containers(ordered.lease).await;
+    daemon.kill().await.unwrap();
+    market.wipe_disk();
+
+    let _daemon = market.start().await;
+    market.answers(&ordered).await;
+    assert_eq!(market.containers(ordered.lease).await, before);
+    market.assert_once(ordered.lease).await;
+    let paused = market.count::<ILeaseBook::LeasePaused>(market.devnet.book.lease_book, ordered.lease).await;
+    assert_eq!(paused, 0);
+    // Its TLS key is a new one that the registry knows.
+    assert_eq!(market.client().await.status(ordered.lease).await.unwrap().services[0].ready, 1);
+    market.close(ordered.lease).await;
+    eventually("an empty engine", SOON, || async { market.containers(ordered.lease).await.is_empty().then_some(()) })
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_machine_is_not_billed_until_the_manifest_comes_again() {
+    let market = Market::open().await;
+    let mut daemon = market.start().await;
+    let ordered = market.whole_lease("lost").await;
+    daemon.kill().await.unwrap();
+    market.wipe_disk();
+    market.wipe_engine().await;
+    let settled = market.words(ordered.lease).await.settled_to;
+
+    let _daemon = market.start().await;
+    let words = market.until_state(ordered.lease, LeaseState::Paused).await;
+    // Nothing proves that it ran after what was paid.
+    assert_eq!(words.stopped_at, settled);
+    let status = market.client().await.status(ordered.lease).await.unwrap();
+    assert_eq!(status.paused_reason, Some(iono_lease_api::PausedReason::AwaitingManifest));
+
+    market.serve(&ordered).await;
+    let words = market.until_state(ordered.lease, LeaseState::Active).await;
+    assert!(words.unbilled > 0);
+    market.close(ordered.lease).await;
+    eventually("an empty engine", SOON, || async { market.containers(ordered.lease).await.is_empty().then_some(()) })
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workloads_outlive_the_rpc_and_health_says_so() {
+    let devnet = Devnet::with_block_time(Duration::from_secs(1)).await.unwrap();
+    let proxy = Proxy::to(devnet.anvil.port()).await.unwrap();
+    let market = Market::on(devnet, Some(proxy.url())).await;
+    let _daemon = market.start().await;
+    let ordered = market.whole_lease("rpc").await;
+    let before = market.containers(ordered.lease).await;
+
+    proxy.cut();
+    eventually("red health", SOON, || async { (!market.is_green().await).then_some(()) }).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(market.get(&ordered).await);
+    assert_eq!(market.containers(ordered.lease).await, before);
+    // The tenant closes meanwhile; nobody here can know.
+    market.close(ordered.lease).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(market.containers(ordered.lease).await, before);
+
+    proxy.restore();
+    eventually("green health", SOON, || async { market.is_green().await.then_some(()) }).await.unwrap();
+    eventually("an empty engine", SOON, || async { market.containers(ordered.lease).await.is_empty().then_some(()) })
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_engine_it_does_not_bid_and_keeps_its_leases() {
+    let mut market = Market::open().await;
+    let socket = market.dir.join("docker.sock");
+    let link = || std::os::unix::fs::symlink("/var/run/docker.sock", &socket).unwrap();
+    link();
+    market.set.push(format!("runtime.docker={}", socket.display()));
+    let _daemon = market.start().await;
+    let ordered = market.whole_lease("engine").await;
+
+    std::fs::remove_file(&socket).unwrap();
+    eventually("red health", SOON, || async { (!market.is_green().await).then_some(()) }).await.unwrap();
+    let refused = market.order("nobody", 1).await;
+    let client = market.client().await;
+    let answer = eventually("a decision", SOON, || async {
+        let answer = client.why_no_bid(OrderId::from(refused.lease)).await.ok()?;
+        (!answer.reasons.is_empty()).then_some(answer)
+    })
+    .await
+    .unwrap();
+    assert!(answer.reasons[0].message.contains("engine"), "{answer:?}");
+    assert_eq!(market.words(ordered.lease).await.lease_state(), Some(LeaseState::Active));
+    assert!(market.get(&ordered).await);
+
+    link();
+    eventually("green health", SOON, || async { market.is_green().await.then_some(()) }).await.unwrap();
+    market.answers(&ordered).await;
+    market.close(ordered.lease).await;
+    eventually("an empty engine", SOON, || async { market.containers(ordered.lease).await.is_empty().then_some(()) })
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_key_one_daemon_and_a_stray_transaction_does_no_harm() {
+    let market = Market::open().await;
+    let daemon = market.start().await;
+    let mut second = market.start_anyhow();
+    let status = second.wait(SOON).await.unwrap();
+    assert!(!status.success());
+    assert!(second.logs().contains("another process already sends"), "{}", second.logs());
+
+    // Somebody uses the hot key beside the daemon.
+    let call = IProviderRegistry::setDrainingCall { provider: market.me.into(), draining: true };
+    market.devnet.send(&market.hot, market.devnet.book.provider_registry, call).await.unwrap();
+    // A command goes through the running daemon.
+    let (done, answer, error) = market.command(&["drain", "off"]).await;
+    assert!(done, "{answer} {error}\n{}", daemon.logs());
+    let ordered = market.active_lease("stray").await;
+    market.assert_once(ordered.lease).await;
+    let (done, status, error) = market.command(&["status"]).await;
+    assert!(done && status["provider"] == market.me.0, "{status} {error}");
+    let (_, checks, _) = market.command(&["check"]).await;
+    let failed: Vec<_> = checks.as_array().unwrap().iter().filter(|check| check["ok"] == false).collect();
+    // The devnet registered all token ids and another capacity than the configuration's.
+    assert!(failed.iter().all(|check| ["tokens", "gas"].contains(&check["name"].as_str().unwrap()) || check["name"].as_str().unwrap().starts_with("limit")), "{failed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_without_a_manifest_or_an_image_is_given_up_with_the_reason() {
+    let mut market = Market::open().await;
+    market.set.extend(["leases.manifest_timeout=15s".to_owned(), "leases.image_timeout=3s".to_owned()]);
+    let _daemon = market.start().await;
+    let silent = market.active_lease("silent").await;
+    let missing = market.order_image("missing", 1, "no.such.registry.invalid/none:1").await;
+    market.bid_stands(&missing).await;
+    market.resolve(&missing).await;
+    market.until_state(missing.lease, LeaseState::Active).await;
+    market.client().await.put_manifest(missing.lease, &missing.manifest).await.unwrap();
+    for (lease, reason) in [(missing.lease, CloseReason::ImageUnavailable), (silent.lease, CloseReason::ManifestMissing)] {
+        market.until_state(lease, LeaseState::Closed).await;
+        assert_eq!(market.reason(lease).await, Some(reason));
+    }
+    let answer = market.client().await.status(missing.lease).await;
+    assert!(answer.is_ok_and(|status| status.close_reason == Some(CloseReason::ImageUnavailable)));
+    assert_eq!(market.words(silent.lease).await.unbilled, 0);
+}
