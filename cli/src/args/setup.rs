@@ -124,7 +124,7 @@ pub(crate) struct Completions {
 Examples:
   iono explain exit-codes
   iono explain close-reasons
-  iono explain 0x2e3f9c3e")]
+  iono explain 0x846395ec0000000000000000000000000000000000000000000000000000000000000009")]
 pub(crate) struct Explain {
     /// `exit-codes`, `close-reasons`, an exit code's number, or revert data in hex
     pub(crate) code: String,

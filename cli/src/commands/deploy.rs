@@ -140,13 +140,16 @@ async fn resume(
     let mut reports = Vec::new();
     let mut failed = None;
     for mut file in LeaseFile::interrupted(&context.home, chain, sender.address())? {
-        let Some(order) = order_of(chain, &file).await? else {
+        let order = match order_of(chain, &file).await? {
+            // An update whose transaction never came leaves another manifest agreed on.
+            Some(order) if agreed::agreed(chain, order).await?.manifest_hash == file.hash => Some(order),
+            _ => None,
+        };
+        let Some(order) = order else {
             if iono_identity::unix_now().saturating_sub(file.created) < FORGET {
-                context
-                    .output
-                    .warn("a deployment was interrupted before its order was in a block; look again later");
+                context.output.warn("something was interrupted before it was in a block; look again later");
             } else {
-                // Its order never reached a block: there is nothing to continue and nothing was paid.
+                // It never reached a block: there is nothing to continue and nothing was paid.
                 file.remove(&context.home)?;
             }
             continue;
@@ -202,6 +205,11 @@ impl Run<'_> {
         // What cannot go on is not tried again by --resume.
         if done.as_ref().is_err_and(|failure| failure.kind == Kind::NoMatch) {
             file.remove(&self.context.home)?;
+        }
+        if done.as_ref().is_err_and(|failure| matches!(failure.kind, Kind::Provider | Kind::Rpc)) {
+            self.context.output.note(&format!(
+                "lease {order} goes on: `iono deploy --resume` continues, `iono close {order}` ends it"
+            ));
         }
         done
     }

@@ -3,7 +3,7 @@
 use alloy::primitives::U256;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use iono_bindings::{LeaseWords, OrderWords};
-use iono_lease_api::{LeaseStatus, MoneyWarning};
+use iono_lease_api::{LeaseStatus, MoneyWarning, PausedReason};
 use iono_primitives::{LeaseId, LeaseState, OrderState, Rate};
 use serde_json::{Value, json};
 
@@ -14,6 +14,7 @@ use crate::chain::{Call, Chain};
 use crate::context::{Context, wallets_of};
 use crate::error::Result;
 use crate::holdings::{lease_words, order_words, orders_of};
+use crate::lease_file::LeaseFile;
 use crate::order::per_hour;
 use crate::output::{Report, facts, table};
 use crate::providers;
@@ -240,11 +241,21 @@ fn order_status(id: u64, order: &OrderWords, tokens: &Tokens) -> Report {
 
 async fn seen_by_provider(context: &Context, chain: &Chain, lease: u64) -> Result<LeaseStatus> {
     let remote = Remote::open(context, chain, lease, Need::Read).await?;
-    remote
-        .client
-        .status(remote.lease)
-        .await
-        .map_err(|error| remote::failure("the provider does not say how the workload is", error))
+    let ask = async || {
+        let status = remote.client.status(remote.lease).await;
+        status.map_err(|error| remote::failure("the provider does not say how the workload is", error))
+    };
+    let status = ask().await?;
+    if status.paused_reason != Some(PausedReason::AwaitingManifest) {
+        return Ok(status);
+    }
+    // The provider lost the manifest and waits unpaid; whoever has it sends it again.
+    let hash = agreed::agreed(chain, lease).await?.manifest_hash;
+    let Some(kept) = LeaseFile::load(&context.home, hash)? else { return Ok(status) };
+    let remote = Remote::open(context, chain, lease, Need::Write).await?;
+    super::deploy::send(&remote, &kept.salted()?).await?;
+    context.output.note("the provider had lost the manifest: sent it again");
+    ask().await
 }
 
 /// Services with replicas and where they are reached.
@@ -254,11 +265,10 @@ fn services(status: &LeaseStatus) -> String {
         text.push_str(&format!(
             "\npaused: {}",
             match reason {
-                iono_lease_api::PausedReason::AwaitingManifest =>
+                PausedReason::AwaitingManifest =>
                     "the provider lost the manifest: `iono send-manifest` sends it again",
-                iono_lease_api::PausedReason::NodeLost =>
-                    "the machine cannot be reached; not billed until it is back",
-                iono_lease_api::PausedReason::Arbiter => "by an arbiter",
+                PausedReason::NodeLost => "the machine cannot be reached; not billed until it is back",
+                PausedReason::Arbiter => "by an arbiter",
             }
         ));
     }

@@ -73,7 +73,7 @@ pub(crate) async fn run(context: &Context, args: &Update) -> Result<Report> {
             ILeaseBook::setManifestHashCall { lease: U256::from(args.lease), manifestHash: manifest.hash() };
         let doing = format!("change the manifest of lease {}", args.lease);
         let step = Step::new("set_manifest_hash", doing, chain.book.lease_book, &call);
-        (sender.send(step).await?, words.rate())
+        (sender.send(step).await, words.rate())
     } else {
         let price =
             Price { token: Some(token.id.to_string()), max_rate: args.max_rate.clone(), duration: None };
@@ -88,11 +88,18 @@ pub(crate) async fn run(context: &Context, args: &Update) -> Result<Report> {
         if !missing.is_zero() {
             escrow::top_up(&chain, &sender, &token, words.wallet, missing, context.output, &mut sent).await?;
         }
-        (take(&chain, &sender, quote, spec).await?, rate)
+        (take(&chain, &sender, quote, spec).await, rate)
     };
     match last {
-        Some(last) => sent.push(last),
-        None => return Ok(sender.plan()),
+        Ok(Some(last)) => sent.push(last),
+        Ok(None) => return Ok(sender.plan()),
+        Err(failure) => {
+            // Refused for sure: there is no new manifest to send later.
+            if matches!(failure.kind, Kind::Refused | Kind::Funds) {
+                file.remove(&context.home)?;
+            }
+            return Err(failure);
+        }
     }
     let progress = context.output.progress();
     progress.wait("sending the manifest");

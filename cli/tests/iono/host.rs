@@ -270,7 +270,7 @@ impl LeaseService for Desk {
             lease,
             state: words.lease_state().unwrap(),
             close_reason: None,
-            paused_reason: None,
+            paused_reason: manifest.is_none().then_some(PausedReason::AwaitingManifest),
             started_at: None,
             ends_at: Some(words.end),
             seconds_left: 1,

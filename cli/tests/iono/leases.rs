@@ -149,6 +149,8 @@ async fn changes(ann: &Person, host: &Host, file: &str) {
     host.lose_manifests();
     assert_eq!(ann.json(&["send-manifest", "1"])["changed"], true);
     assert!(host.has_manifest(1));
+    host.lose_manifests();
+    assert_eq!(ann.json(&["status", "1"])["services"][0]["ready"], 2, "status sends it again by itself");
     assert_eq!(ann.json(&["send-manifest", "1", two])["changed"], false);
     let words = ann.fails(10, &["send-manifest", "1", file]);
     assert!(words.contains("iono update"), "{words}");
