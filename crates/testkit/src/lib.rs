@@ -6,6 +6,7 @@ pub mod anvil;
 pub mod daemon;
 pub mod devnet;
 pub mod docker;
+pub mod faults;
 pub mod paths;
 pub mod postgres;
 pub mod proxy;

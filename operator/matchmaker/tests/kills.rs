@@ -8,6 +8,7 @@ mod support;
 use std::time::Duration;
 
 use iono_primitives::{LeaseState, OrderState};
+use serde_json::json;
 use support::{LIMIT, World};
 
 /// The places that resolving one order passes. The others need a re-org, a fee that rises or an unconfirmed lease, and
@@ -28,6 +29,10 @@ const POINTS: [&str; 14] = [
     "matchmaker.after_resolve",
     "chain.before_final",
 ];
+
+fn record(point: &str, found: serde_json::Value) {
+    iono_testkit::faults::record("matchmaker", point, &found).unwrap();
+}
 
 #[tokio::test]
 async fn one_lease_and_one_fee_whatever_kills_it() {
@@ -61,6 +66,11 @@ async fn one_lease_and_one_fee_whatever_kills_it() {
         assert!(earned > 0 && *fee.get_or_insert(earned) == earned, "{point}: {earned} after {fee:?}");
         assert_eq!(world.earned(keeper.key.address()).await, earned * (round as u64 + 1), "{point}");
         assert!(daemon.terminate(LIMIT).await.unwrap().success(), "{point}: {}", daemon.logs());
+        let (matches, leases) = world.matches(order).await;
+        record(
+            point,
+            json!({ "matches": matches, "leases": leases, "fees_paid": earned / fee.unwrap_or(1) }),
+        );
     }
 }
 
@@ -80,7 +90,9 @@ async fn killed_while_a_reorg_is_rolled_back() {
     let daemon = keeper.run().await;
     world.until_resolved(order).await;
     assert_eq!(world.order_state(order).await, OrderState::Matched, "{}", daemon.logs());
-    assert_eq!(world.matches(order).await, (1, 1));
+    let (matches, leases) = world.matches(order).await;
+    assert_eq!((matches, leases), (1, 1));
+    record("chain.before_rollback", json!({ "matches": matches, "leases": leases }));
 }
 
 #[tokio::test]
@@ -101,7 +113,9 @@ async fn killed_while_the_fee_is_raised() {
     anvil.anvil_set_auto_mine(true).await.unwrap();
     world.until_resolved(order).await;
     assert_eq!(world.order_state(order).await, OrderState::Matched);
-    assert_eq!(world.matches(order).await, (1, 1));
+    let (matches, leases) = world.matches(order).await;
+    assert_eq!((matches, leases), (1, 1));
+    record("chain.before_replace", json!({ "matches": matches, "leases": leases }));
 }
 
 #[tokio::test]
@@ -124,6 +138,7 @@ async fn killed_while_a_lease_expires() {
         });
         closed.await.unwrap_or_else(|error| panic!("{point}: {error}\n{}", daemon.logs()));
         daemon.terminate(LIMIT).await.unwrap();
+        record(point, json!({ "leases_closed": world.closes(order).await }));
         // The provider was barred for it, and its stake no longer lets it bid: one round is enough per provider.
         if point == "matchmaker.before_expire" {
             world.restake().await;
@@ -138,4 +153,24 @@ async fn an_unknown_fail_point_is_refused() {
     let mut daemon = keeper.start(Some("matchmaker.typo"));
     assert_eq!(daemon.wait(LIMIT).await.unwrap().code(), Some(1));
     assert!(daemon.logs().contains("names no fail-point of this daemon"), "{}", daemon.logs());
+}
+
+#[tokio::test]
+async fn every_fail_point_has_a_test() {
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_matchmaker"))
+        .args(["run", "--list-failpoints", "--json"])
+        .output()
+        .await
+        .unwrap();
+    let mut listed: Vec<String> = serde_json::from_slice(&output.stdout).unwrap();
+    let apart = [
+        "chain.before_rollback",
+        "chain.before_replace",
+        "matchmaker.before_expire",
+        "matchmaker.after_expire",
+    ];
+    let mut tested: Vec<_> = POINTS.into_iter().chain(apart).map(str::to_owned).collect();
+    listed.sort();
+    tested.sort();
+    assert_eq!(listed, tested);
 }

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::{Address, B256, U256};
 use alloy::providers::Provider;
 use alloy::rpc::types::Filter;
 use alloy::signers::local::PrivateKeySigner;
@@ -57,7 +57,7 @@ impl World {
         let (file, pass) = (dir.join("key.json"), dir.join("pass"));
         std::fs::write(&pass, "secret\n").unwrap();
         std::fs::set_permissions(&pass, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        let secret = format!("{:#x}", alloy::primitives::B256::from(key.to_bytes()));
+        let secret = format!("{:#x}", B256::from(key.to_bytes()));
         keystore::import_key(&file, &secret, &Passphrase::new("secret")).await.unwrap();
         let listen = format!("127.0.0.1:{}", free_port().unwrap());
         let text = format!(
@@ -117,15 +117,19 @@ impl World {
 
     /// How often an order was matched and leased, by the chain's own logs.
     pub async fn matches(&self, order: OrderId) -> (usize, usize) {
-        let count = |address, event| async move {
-            let filter = Filter::new().address(address).event_signature(event).from_block(0);
-            let filter = filter.topic1(U256::from(order.0));
-            self.net.anvil.provider().get_logs(&filter).await.unwrap().len()
-        };
-        (
-            count(self.net.book.order_book, IOrderBook::OrderMatched::SIGNATURE_HASH).await,
-            count(self.net.book.lease_book, ILeaseBook::LeaseCreated::SIGNATURE_HASH).await,
-        )
+        let (orders, leases) = (self.net.book.order_book, self.net.book.lease_book);
+        let matches = self.count(orders, IOrderBook::OrderMatched::SIGNATURE_HASH, order).await;
+        (matches, self.count(leases, ILeaseBook::LeaseCreated::SIGNATURE_HASH, order).await)
+    }
+
+    /// How often its lease was closed.
+    pub async fn closes(&self, order: OrderId) -> usize {
+        self.count(self.net.book.lease_book, ILeaseBook::LeaseClosed::SIGNATURE_HASH, order).await
+    }
+
+    async fn count(&self, contract: Address, event: B256, order: OrderId) -> usize {
+        let filter = Filter::new().address(contract).event_signature(event).topic1(U256::from(order.0));
+        self.net.anvil.provider().get_logs(&filter.from_block(0)).await.unwrap().len()
     }
 }
 
