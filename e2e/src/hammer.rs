@@ -23,7 +23,7 @@ impl Hammer {
         let (stop, asked, failed) = (Arc::default(), Arc::default(), Arc::default());
         let mut hammer = Self { stop, asked, failed, tasks: Vec::new() };
         for _ in 0..4 {
-            let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build()?;
+            let client = crate::http::client()?;
             let (url, stop) = (url.to_owned(), hammer.stop.clone());
             let (asked, failed) = (hammer.asked.clone(), hammer.failed.clone());
             hammer.tasks.push(tokio::spawn(async move {

@@ -8,6 +8,7 @@ pub mod engine;
 pub mod events;
 pub mod hammer;
 pub mod hello;
+pub mod http;
 pub mod network;
 pub mod timeline;
 

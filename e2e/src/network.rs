@@ -176,6 +176,7 @@ impl Network {
             format!(
                 "data_dir = \"{dir}/data\"\n\
                  [chain]\nrpc = [\"{rpc}\"]\naddress_book = \"{book}\"\npoll_ms = 200\n\
+                 [chain.sender]\nlock_dir = \"{dir}/locks\"\n\
                  [keys]\nhot_key = \"{dir}/hot-key.json\"\npassphrase_file = \"{dir}/hot-key.passphrase\"\n\
                  [telemetry]\nlisten = \"{metrics}\"\n",
                 dir = path(&dir)?,
@@ -183,13 +184,9 @@ impl Network {
                 book = path(&self.book_path)?,
             ),
         )?;
-        let home = self.dir().join("keeper-home");
-        let iono = Iono::new(&home)?;
-        let kf = dir.join("k"); private_file(&kf, &hex_key(&key))?;
-        iono.json(&["init", "--rpc", &self.anvil.url(), "--address-book", path(&self.book_path)?]).await?;
-        iono.json(&["wallet", "import", "main", "--private-key-file", path(&kf)?]).await?;
-        let script = "n=1; while true; do if $IONO resolve $n --json; then n=$((n+1)); fi; sleep 0.3; done";
-        let daemon = Daemon::launch("/bin/bash").args(["-c", script]).env("IONO", binary("iono")?).env("IONO_HOME", &home).start()?;
+        let launch = Daemon::launch(binary("matchmaker")?).args(["--config", path(&config)?, "run"]);
+        let mut daemon = launch.start()?;
+        daemon.ready(&format!("http://{metrics}/readyz"), READY).await?;
         Ok(daemon)
     }
 
@@ -243,6 +240,8 @@ impl Node {
 rpc = ["{rpc}"]
 address_book = "{book}"
 poll_ms = 200
+[chain.sender]
+lock_dir = "{dir}/locks"
 [keys]
 hot_key = "{dir}/hot-key.json"
 passphrase_file = "{dir}/hot-key.passphrase"
@@ -251,8 +250,6 @@ lease_api = "{endpoint}"
 http = "127.0.0.1:{http}"
 https = "127.0.0.1:{https_port}"
 ports = "{ports}"
-[telemetry]
-listen = "{metrics}"
 [public]
 endpoint = "{endpoint}"
 domain = "{name}.localhost"
@@ -260,8 +257,15 @@ http_port = {http}
 https_port = {https_port}
 region = "local"
 tokens = [0, 1]
+[runtime]
+addresses = "{addresses}"
+[telemetry]
+listen = "{metrics}"
+[bidding]
+# Tests move the chain's clock by hours.
+max_clock_skew = "30d"
 [reserve]
-cpu = "0"
+cpu = "0.1"
 memory = "256Mi"
 storage = "1Gi"
 [offer]
@@ -284,6 +288,7 @@ nvme = {storage_price}
             endpoint = self.endpoint,
             http = self.http_port,
             metrics = self.metrics.trim_start_matches("http://"),
+            addresses = private_addresses(),
             name = self.plan.name,
             cpu = self.plan.cpu,
             memory = self.plan.memory,
@@ -399,6 +404,13 @@ fn private_file(path: &Path, text: &str) -> Result<()> {
     let mut file =
         std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     Ok(file.write_all(text.as_bytes())?)
+}
+
+/// A /20 that is likely nobody else's: providers of tests that run side by side share one engine.
+fn private_addresses() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    let random = RandomState::new().hash_one(0);
+    format!("10.{}.{}.0/20", 130 + random % 120, (random >> 32) % 16 * 16)
 }
 
 fn hex_key(key: &PrivateKeySigner) -> String {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use alloy::primitives::U256;
 use iono_bindings::{IEscrow, ILeaseBook, LeaseWords};
 use iono_e2e::cli::{number, text};
-use iono_e2e::{Network, NodePlan, accounts, cast, engine, events, hello, network};
+use iono_e2e::{Network, NodePlan, accounts, cast, engine, events, hello, http, network};
 use iono_primitives::Rate;
 
 /// Market, one provider, one tenant.
@@ -33,7 +33,7 @@ async fn a_nonce_comes_back_the_bill_is_exact_and_nothing_is_left() {
     let url = text(&deployed, "/urls/0").unwrap();
 
     // The nonce by URL, by log and by shell.
-    let body = reqwest::get(format!("{url}/{nonce}")).await.unwrap().text().await.unwrap();
+    let (_, body) = http::get(&format!("{url}/{nonce}")).await.unwrap();
     assert!(body.contains(&format!("nonce {nonce}")), "{body}");
     let log = tenant.output(&["logs", &lease_arg, "--tail", "20"]).await.unwrap();
     let log = String::from_utf8_lossy(&log.stdout).into_owned();
@@ -52,8 +52,7 @@ async fn a_nonce_comes_back_the_bill_is_exact_and_nothing_is_left() {
     let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
     let gone = || async { engine::labelled(&labels).await.unwrap().is_empty().then_some(()) };
     iono_testkit::eventually("an empty engine", Duration::from_secs(30), gone).await.unwrap();
-    let answer = reqwest::get(&url).await;
-    assert!(!answer.is_ok_and(|answer| answer.status() == 200), "the URL still answers");
+    assert!(!http::answers(&url, "").await, "the URL still answers");
 
     // The bill, recomputed by a stranger's tool from block times alone.
     let (chain, book) = (network.anvil.provider(), &network.book);
@@ -113,10 +112,7 @@ async fn an_update_to_two_replicas_fails_no_request() {
         (iono_e2e::cli::replicas_ready(&status) == 2).then_some(())
     };
     iono_testkit::eventually("two replicas", Duration::from_secs(60), both).await.unwrap();
-    let new = || async {
-        let body = reqwest::get(&url).await.ok()?.text().await.ok()?;
-        body.contains("nonce two").then_some(())
-    };
+    let new = || async { http::answers(&url, "nonce two").await.then_some(()) };
     iono_testkit::eventually("the new manifest", Duration::from_secs(30), new).await.unwrap();
     let (asked, failed) = hammer.stop().await;
     assert!(asked > 20, "only {asked} requests");

@@ -9,7 +9,7 @@ use iono_bindings::{IEscrow, ILeaseBook, IOrderBook};
 use iono_e2e::cli::{field, number, replicas_ready, text};
 use iono_e2e::hammer::Hammer;
 use iono_e2e::timeline::{Timeline, print};
-use iono_e2e::{Iono, Network, Node, NodePlan, accounts, engine, events, hello, network};
+use iono_e2e::{Iono, Network, Node, NodePlan, accounts, engine, events, hello, http, network};
 use iono_testkit::Daemon;
 use serde_json::Value;
 
@@ -118,9 +118,8 @@ impl Story {
 
     /// Reads URL, log and shell: the same nonce must come back from each.
     async fn look_around(&mut self, lease: u64, url: &str) -> Result<()> {
-        let answer = reqwest::get(url).await?;
-        self.http_status = answer.status().as_u16();
-        let body = answer.text().await?;
+        let (status, body) = http::get(url).await?;
+        self.http_status = status;
         let nonce = body.split(", ").find_map(|part| part.strip_prefix("nonce "));
         let nonce = nonce.with_context(|| format!("no nonce in {body:?}"))?.to_owned();
         self.timeline.step(
