@@ -27,7 +27,7 @@ const RECORD = "(address,uint16,uint24,uint48,bool,bool,uint256,bytes32,string)"
 const RATE = 7n * 10n ** 15n;
 
 const tool = (name) => `node_modules/@foundry-rs/${name}-linux-amd64/bin/${name}`;
-const cast = (...args) => execFileSync(tool("cast"), args.map(String), { encoding: "utf8" }).trim();
+const cast = (...args) => execFileSync(tool("cast"), args.map(String), { encoding: "utf8", stdio: "pipe" }).trim();
 const freePort = () =>
   new Promise((done) => {
     const server = createServer().listen(0, "127.0.0.1", () => {
@@ -84,9 +84,15 @@ const terms = (wallet) => `(${wallet},1,86400,${10n ** 16n},0,0,1)`;
 
 const gas = {};
 let order = 0;
-function create() {
-  order += 1;
-  return send(1, book.orderBook, `createOrder(${TERMS},${SPEC})`, terms(1), spec);
+const slotOf = (provider) => Number(BigInt(cast("keccak", `0x${hex(order, 32)}${hex(provider, 32)}`)) % 64n);
+// An order in which the first `bids` providers have slots of their own.
+function create(bids) {
+  for (;;) {
+    order += 1;
+    const used = send(1, book.orderBook, `createOrder(${TERMS},${SPEC})`, terms(1), spec);
+    const slots = Array.from({ length: bids }, (_, index) => slotOf(index + 1));
+    if (new Set(slots).size === bids) return used;
+  }
 }
 const bid = (provider, rate = RATE) =>
   send(1 + provider, book.orderBook, "placeBid(uint256,uint80,uint32)", order, rate, 0);
@@ -111,7 +117,7 @@ for (let provider = 1; provider <= 8; provider++) {
 }
 
 // The first order: ledgers and payout addresses exist afterwards.
-create();
+create(1);
 bid(1);
 resolve();
 confirm();
@@ -121,14 +127,14 @@ send(0, book.escrow, "cashOut(uint256,uint256)", 1, 1);
 wait(3600);
 settle();
 
-gas.create_order = create();
+gas.create_order = create(3);
 bid(1);
 gas.place_bid = bid(2);
 gas.replace_bid = bid(2, RATE - 1n);
 bid(3);
 gas.resolve = resolve();
 
-create();
+create(1);
 bid(1);
 resolve();
 gas.confirm = confirm();
@@ -137,7 +143,7 @@ gas.settle = settle();
 gas.cash_out = send(0, book.escrow, "cashOut(uint256,uint256)", 1, 1);
 gas.close = send(1, book.leaseBook, "close(uint256)", order);
 
-create();
+create(8);
 for (let provider = 1; provider <= 8; provider++) bid(provider);
 gas.resolve_8_bids = resolve();
 
