@@ -91,7 +91,11 @@ impl Offer {
             storage: capped(self.storage),
             gpus: u8::try_from(self.gpus.len()).unwrap_or(u8::MAX),
             storage_class: self.storage_class,
-            gpu_model: if models.len() == 1 { models.into_iter().next().unwrap_or_default() } else { GpuModel::ANY },
+            gpu_model: if models.len() == 1 {
+                models.into_iter().next().unwrap_or_default()
+            } else {
+                GpuModel::ANY
+            },
             ..Resources::default()
         }
     }
@@ -139,7 +143,8 @@ impl Free {
             ..Group::default()
         };
         let nodes = [node];
-        let placed = place(&nodes, &[total], needs.gpu_model).and_then(|_| place(&nodes, &spec.groups, needs.gpu_model));
+        let placed = place(&nodes, &[total], needs.gpu_model)
+            .and_then(|_| place(&nodes, &spec.groups, needs.gpu_model));
         placed.map_err(|misfit| Reason::new(dimension(misfit.dimension), misfit.to_string()))?;
         let mut gpus = BTreeMap::new();
         if needs.gpus > 0 {
@@ -171,7 +176,8 @@ impl Free {
     pub fn gpus(&self, needs: &Resources) -> Result<Vec<Gpu>, Reason> {
         pick(&self.gpus, needs.gpus, needs.gpu_model).ok_or_else(|| {
             let fitting = self.gpus.iter().filter(|gpu| fits(gpu, needs.gpu_model)).count();
-            let model = if needs.gpu_model == GpuModel::ANY { "GPUs of one model" } else { needs.gpu_model.as_str() };
+            let model =
+                if needs.gpu_model == GpuModel::ANY { "GPUs of one model" } else { needs.gpu_model.as_str() };
             Reason::new("gpu", format!("{} {model} asked, {fitting} free", needs.gpus))
         })
     }
@@ -192,9 +198,11 @@ fn dimension(short: Dimension) -> &'static str {
 
 /// `count` GPUs of the asked model, or all of one model where it is open.
 fn pick(free: &[Gpu], count: u8, model: GpuModel) -> Option<Vec<Gpu>> {
-    let models: BTreeSet<GpuModel> = free.iter().filter(|gpu| fits(gpu, model)).map(|gpu| gpu.model).collect();
+    let models: BTreeSet<GpuModel> =
+        free.iter().filter(|gpu| fits(gpu, model)).map(|gpu| gpu.model).collect();
     models.into_iter().find_map(|model| {
-        let of_model: Vec<Gpu> = free.iter().filter(|gpu| gpu.model == model).take(count.into()).cloned().collect();
+        let of_model: Vec<Gpu> =
+            free.iter().filter(|gpu| gpu.model == model).take(count.into()).cloned().collect();
         (of_model.len() == usize::from(count)).then_some(of_model)
     })
 }
@@ -243,7 +251,10 @@ mod tests {
         let free = machine().free([Claim { spec: &held, devices: &[] }]);
         let why = |spec: LeaseSpec| free.place(&spec, StorageClass::Ssd).unwrap_err().to_string();
         assert_eq!(why(spec(1_500, 1, 0, "")), "cpu: CPU 0.5 short on the only node (this machine)");
-        assert_eq!(why(spec(1, 7_000, 0, "")), "memory: memory 616 MiB short on the only node (this machine)");
+        assert_eq!(
+            why(spec(1, 7_000, 0, "")),
+            "memory: memory 616 MiB short on the only node (this machine)"
+        );
         assert_eq!(why(spec(1, 1, 3, "h100")), "gpu: 3 h100 asked, 2 free");
         assert_eq!(why(spec(1, 1, 3, "")), "gpu: 3 GPUs of one model asked, 3 free");
         let mut nvme = spec(1, 1, 0, "");
@@ -258,10 +269,16 @@ mod tests {
     fn the_price_goes_by_the_gpu_that_is_handed_out() {
         let free = machine().free([]);
         let open = free.place(&spec(1, 1, 1, ""), StorageClass::Ssd).unwrap();
-        assert_eq!(open.gpus.into_iter().map(|(model, _)| model.as_str().to_owned()).collect::<Vec<_>>(), ["h100"]);
+        assert_eq!(
+            open.gpus.into_keys().map(|model| model.as_str().to_owned()).collect::<Vec<_>>(),
+            ["h100"]
+        );
         let (first, second) = (spec(1, 1, 2, "h100"), spec(1, 1, 1, ""));
         let free = machine().free([Claim { spec: &first, devices: &[] }]);
-        assert_eq!(free.place(&second, StorageClass::Ssd).unwrap().gpus.keys().next().unwrap().as_str(), "rtx4090");
+        assert_eq!(
+            free.place(&second, StorageClass::Ssd).unwrap().gpus.keys().next().unwrap().as_str(),
+            "rtx4090"
+        );
         let devices = ["g0".to_owned()];
         let free = machine().free([Claim { spec: &second, devices: &devices }]);
         assert_eq!(free.gpus.iter().map(|gpu| gpu.id.as_str()).collect::<Vec<_>>(), ["g1", "g2"]);

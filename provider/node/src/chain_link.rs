@@ -36,7 +36,8 @@ impl ChainLink {
         let book = config.chain.address_book()?;
         let rpc = Rpc::connect(&config.chain, book.chain_id, health.check("rpc"))?;
         let store = iono_store::connect(&config.store_url()).await?;
-        let sender = Sender::start(&rpc, store.clone(), key, &config.chain.sender, &health, &shutdown).await?;
+        let sender =
+            Sender::start(&rpc, store.clone(), key, &config.chain.sender, &health, &shutdown).await?;
         let reader = Reader::new(rpc.provider().clone(), book, config.chain.max_range);
         Ok(Self { reader, sender, store, shutdown })
     }
@@ -48,7 +49,10 @@ impl ChainLink {
     pub async fn provider(&self) -> Result<ProviderId> {
         let profile = self.reader.profile_of(self.sender.address()).await?;
         let hot = self.sender.address();
-        ensure!(profile.id != 0, "the registry knows no provider with the hot key {hot}; run `provider register` first");
+        ensure!(
+            profile.id != 0,
+            "the registry knows no provider with the hot key {hot}; run `provider register` first"
+        );
         Ok(ProviderId(profile.id))
     }
 

@@ -30,7 +30,13 @@ const FIRST_HOUR: &str = "First hour:
 #[derive(Debug, Args)]
 pub struct Common {
     /// Configuration file.
-    #[arg(long, short, global = true, env = "IONO_PROVIDER_CONFIG", default_value = "/etc/ionosphere/provider.toml")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "IONO_PROVIDER_CONFIG",
+        default_value = "/etc/ionosphere/provider.toml"
+    )]
     pub config: PathBuf,
     /// Overrides one setting; may be repeated.
     #[arg(long = "set", global = true, value_name = "SECTION.KEY=VALUE")]
@@ -57,7 +63,9 @@ pub enum Command {
     #[command(after_help = "Example:\n  provider hardware --json")]
     Hardware,
     /// Proposes this provider to the registry, with the capacity that it has beyond the reserve.
-    #[command(after_help = "Example:\n  provider register --owner-key owner.json --owner-passphrase-file owner.pass")]
+    #[command(
+        after_help = "Example:\n  provider register --owner-key owner.json --owner-passphrase-file owner.pass"
+    )]
     Register(Owner),
     /// Brings the registry's record up to the configuration: capacity, endpoint, region, tokens, hot key.
     #[command(after_help = "Example:\n  provider set-record --owner-key owner.json")]
@@ -72,7 +80,9 @@ pub enum Command {
         owner: Owner,
     },
     /// Bids, runs workloads, serves the lease API, settles; until SIGTERM, which leaves the workloads running.
-    #[command(after_help = "Example:\n  provider run --set bidding.enabled=false\n\nSIGHUP reads prices and shares again.")]
+    #[command(
+        after_help = "Example:\n  provider run --set bidding.enabled=false\n\nSIGHUP reads prices and shares again."
+    )]
     Run {
         /// Names the places at which tests may kill the daemon, and ends.
         #[arg(long, hide = true)]

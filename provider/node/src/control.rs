@@ -65,7 +65,8 @@ pub async fn serve(control: Control, token: CancellationToken) -> std::io::Resul
     let listener = UnixListener::bind(&path)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     let app = Router::new().route("/status", get(status)).route("/do", post(act)).with_state(control);
-    let served = axum::serve(listener, app).with_graceful_shutdown(async move { token.cancelled().await }).await;
+    let served =
+        axum::serve(listener, app).with_graceful_shutdown(async move { token.cancelled().await }).await;
     let _ = std::fs::remove_file(&path);
     served
 }
@@ -108,13 +109,15 @@ async fn act(State(control): State<Control>, Json(request): Json<Request>) -> An
         }
         Request::CashOut(token) => {
             let round = unix_now();
-            let leases: Vec<_> = node.book().leases().values().filter(|l| !l.is_done()).map(|l| l.id).collect();
+            let leases: Vec<_> =
+                node.book().leases().values().filter(|l| !l.is_done()).map(|l| l.id).collect();
             let settled = treasury::settle(&node.sender, &node.reader, &leases, round).await;
             settled.map_err(|error| failed(&error))?;
             let tokens = token.map_or_else(|| node.config().public.tokens.clone(), |token| vec![token]);
             let tokens: Vec<TokenId> = tokens.into_iter().map(TokenId).collect();
             let done =
-                treasury::cash_out(&node.sender, &node.reader, node.me, &tokens, Dollars::default(), round).await;
+                treasury::cash_out(&node.sender, &node.reader, node.me, &tokens, Dollars::default(), round)
+                    .await;
             done.map(|done| Json(json!(done))).map_err(|error| failed(&error))
         }
         Request::RotatePin => {

@@ -50,7 +50,6 @@ pub async fn run(config: Config, source: reload::Source) -> Result<()> {
     let (health, shutdown) = (Health::default(), Shutdown::on_signals()?);
     // All of them from the start: not ready before each has said so.
     let checks = Checks::new(&health);
-    iono_telemetry::serve(&config.telemetry, &health, &shutdown).await?;
 
     make_private(&config.data_dir)?;
     let book = config.chain.address_book()?;
@@ -59,8 +58,12 @@ pub async fn run(config: Config, source: reload::Source) -> Result<()> {
     let rpc = Rpc::connect(&config.chain, book.chain_id, checks.rpc.clone())?;
     let sender =
         Sender::start(&rpc, store.clone(), hot_key.clone(), &config.chain.sender, &health, &shutdown).await?;
+    // The key's lock first: who holds it holds the addresses as well.
+    iono_telemetry::serve(&config.telemetry, &health, &shutdown).await?;
     let reader = Reader::new(rpc.provider().clone(), book.clone(), config.chain.max_range);
-    let Some(me) = who_am_i(&store, &reader, &hot_key, &checks.registration, &shutdown).await? else { return Ok(()) };
+    let Some(me) = who_am_i(&store, &reader, &hot_key, &checks.registration, &shutdown).await? else {
+        return Ok(());
+    };
     let Some(identity) = tls_key(&config, &sender, &reader, me, &shutdown).await? else { return Ok(()) };
 
     let follower =
@@ -207,7 +210,8 @@ async fn router(config: &Config) -> Result<Router> {
     };
     let https = certificate.is_some().then_some(config.listen.https);
     let router =
-        Router::start(RouterConfig { http: Some(config.listen.http), https, ..RouterConfig::default() }).await?;
+        Router::start(RouterConfig { http: Some(config.listen.http), https, ..RouterConfig::default() })
+            .await?;
     if let Some((chain, key)) = certificate {
         router.certificates().set_default(&chain, &key)?;
     }
@@ -239,7 +243,8 @@ pub fn docker_config(config: &Config, vault: Vault) -> Result<DockerConfig> {
 /// Seals manifests with a key that the hot key gives again after this machine's disk is lost.
 #[must_use]
 pub fn vault(hot_key: &PrivateKeySigner, book: &AddressBook, me: ProviderId) -> Vault {
-    let secret = keccak256([b"ionosphere/provider/manifests".as_slice(), hot_key.to_bytes().as_slice()].concat());
+    let secret =
+        keccak256([b"ionosphere/provider/manifests".as_slice(), hot_key.to_bytes().as_slice()].concat());
     Vault::new(&secret.0, Owner { chain_id: book.chain_id, registry: book.provider_registry, provider: me })
 }
 
@@ -268,7 +273,11 @@ pub fn passphrase(file: Option<&Path>, credential: &str) -> Result<Passphrase> {
 fn make_private(path: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true).mode(0o700).create(path).with_context(|| format!("cannot make {}", path.display()))
+    builder
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("cannot make {}", path.display()))
 }
 
 /// This provider's id: as it was before, or as the registry says. Waits while the registry cannot be asked or does not

@@ -192,9 +192,11 @@ impl Node {
     /// # Errors
     /// The store's; the changes are kept for the next time.
     pub async fn save(&self) -> Result<(), StoreError> {
-        self.save_with(async |changes| {
-            if changes.is_empty() { Ok(()) } else { self.store.change(changes).await }
-        })
+        self.save_with(
+            async |changes| {
+                if changes.is_empty() { Ok(()) } else { self.store.change(changes).await }
+            },
+        )
         .await
     }
 
@@ -242,7 +244,9 @@ impl Node {
         let skew = host_now.abs_diff(view.head.timestamp);
         let most = self.config().bidding.max_clock_skew.0.as_secs();
         if skew > most {
-            return Some(format!("clocks: this machine and the chain are {skew} s apart, {most} s at most are safe"));
+            return Some(format!(
+                "clocks: this machine and the chain are {skew} s apart, {most} s at most are safe"
+            ));
         }
         view.engine.or(view.disk).or(view.gas)
     }
@@ -253,7 +257,9 @@ pub fn claims(book: &Book, me: ProviderId) -> impl Iterator<Item = (u64, Claim<'
     let orders = book
         .orders()
         .values()
-        .filter(move |tracked| tracked.holds_capacity(me) && !book.leases().contains_key(&tracked.order.id.into()))
+        .filter(move |tracked| {
+            tracked.holds_capacity(me) && !book.leases().contains_key(&tracked.order.id.into())
+        })
         .map(|tracked| (tracked.order.id.0, Claim { spec: &tracked.order.spec, devices: &[] }));
     let leases = book.leases().values().filter(|lease| lease.holds_capacity()).filter_map(move |lease| {
         let ordered = || book.orders().get(&lease.id.into()).map(|tracked| &tracked.order.spec);

@@ -73,7 +73,12 @@ pub async fn ready(
 ///
 /// # Errors
 /// [`PinError`]; calling it again goes on.
-pub async fn rotate(data_dir: &Path, sender: &Sender, reader: &Reader, me: ProviderId) -> Result<Pin, PinError> {
+pub async fn rotate(
+    data_dir: &Path,
+    sender: &Sender,
+    reader: &Reader,
+    me: ProviderId,
+) -> Result<Pin, PinError> {
     let next = ServerIdentity::load_or_create(&next_path(data_dir))?;
     fail_point("provider.pin.written");
     announce(sender, reader, me, next.pin()).await?;

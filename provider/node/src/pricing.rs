@@ -180,7 +180,10 @@ mod tests {
     fn what_has_no_price_is_named() {
         let mut other = allocation();
         other.gpus = [("a100".parse().unwrap(), 1)].into();
-        assert_eq!(table().hourly(&other).unwrap_err().to_string(), "no price for GPU model a100; add it to [prices.gpu]");
+        assert_eq!(
+            table().hourly(&other).unwrap_err().to_string(),
+            "no price for GPU model a100; add it to [prices.gpu]"
+        );
         let mut table = table();
         table.gpu.insert("a100".parse().unwrap(), dollars("1"));
         table.gpu.insert("a100-80gi".parse().unwrap(), dollars("2"));

@@ -144,7 +144,8 @@ pub async fn settle(
 ) -> Result<(), TreasuryError> {
     for batch in leases.chunks(BATCH) {
         let Some(first) = batch.first() else { continue };
-        let call = ILeaseBook::settleManyCall { leases: batch.iter().map(|lease| U256::from(lease.0)).collect() };
+        let call =
+            ILeaseBook::settleManyCall { leases: batch.iter().map(|lease| U256::from(lease.0)).collect() };
         let key = format!("settle:{round}:{first}:{}", batch.len());
         fail_point("provider.settle.before_send");
         let mined = sender.submit(&key, reader.book().lease_book, Bytes::from(call.abi_encode())).await?;

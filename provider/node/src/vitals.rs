@@ -37,11 +37,14 @@ pub async fn run(node: Arc<Node>, disk: Check, clock: Check, token: Cancellation
 fn look_at_disk(node: &Node, check: &Check) {
     let config = node.config();
     let floor = u64::from(config.runtime.disk_floor.0);
-    let problem = [&config.runtime.storage_path, &config.data_dir].into_iter().find_map(|path| match free_mib(path) {
-        Ok(free) if free >= floor => None,
-        Ok(free) => Some(format!("disk full: {free} MiB free on {}, {floor} MiB must stay free", path.display())),
-        Err(error) => Some(format!("the disk of {} cannot be measured: {error}", path.display())),
-    });
+    let problem =
+        [&config.runtime.storage_path, &config.data_dir].into_iter().find_map(|path| match free_mib(path) {
+            Ok(free) if free >= floor => None,
+            Ok(free) => {
+                Some(format!("disk full: {free} MiB free on {}, {floor} MiB must stay free", path.display()))
+            }
+            Err(error) => Some(format!("the disk of {} cannot be measured: {error}", path.display())),
+        });
     match &problem {
         Some(problem) => check.fail(problem.clone()),
         None => check.ok(),
@@ -63,7 +66,8 @@ fn look_at_clock(node: &Node, check: &Check) {
     if !view.caught_up {
         return;
     }
-    let (skew, most) = (unix_now().abs_diff(view.head.timestamp), node.config().bidding.max_clock_skew.0.as_secs());
+    let (skew, most) =
+        (unix_now().abs_diff(view.head.timestamp), node.config().bidding.max_clock_skew.0.as_secs());
     if skew > most {
         check.fail(format!("this machine's clock and the chain's are {skew} s apart; set the clock (NTP)"));
     } else {
@@ -80,7 +84,9 @@ async fn look_at_gas(node: &Node) {
     };
     match read.await {
         Ok((balance, needed)) if balance < needed => {
-            let problem = format!("the hot key holds {balance} wei, a lease may take {needed} wei of gas; send it some");
+            let problem = format!(
+                "the hot key holds {balance} wei, a lease may take {needed} wei of gas; send it some"
+            );
             node.change_view(|view| view.gas = Some(problem));
         }
         Ok(_) => node.change_view(|view| view.gas = None),

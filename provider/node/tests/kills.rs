@@ -18,9 +18,13 @@ async fn around_the_bid() {
     // Slow blocks, so that the window is still open after the restart.
     let devnet = Devnet::with_block_time(Duration::from_secs(6)).await.unwrap();
     let market = Market::on(devnet, None).await;
-    for point in
-        ["provider.bid.reserved", "provider.bid.before_send", "chain.after_journal", "chain.after_send", "provider.bid.after_send"]
-    {
+    for point in [
+        "provider.bid.reserved",
+        "provider.bid.before_send",
+        "chain.after_journal",
+        "chain.after_send",
+        "provider.bid.after_send",
+    ] {
         let mut daemon = market.start_to_die(point).await;
         let ordered = market.order(point, 1).await;
         daemon.wait_killed(SOON).await.unwrap();
@@ -95,19 +99,25 @@ async fn in_an_update() {
     daemon.wait_killed(SOON).await.unwrap();
     let _daemon = market.start().await;
     market.answers(&updated).await;
-    eventually("one container", SOON, || async { (market.containers(updated.lease).await.len() == 1).then_some(()) })
-        .await
-        .unwrap();
+    eventually("one container", SOON, || async {
+        (market.containers(updated.lease).await.len() == 1).then_some(())
+    })
+    .await
+    .unwrap();
     market.close(updated.lease).await;
-    eventually("an empty engine", SOON, || async { market.containers(updated.lease).await.is_empty().then_some(()) })
-        .await
-        .unwrap();
+    eventually("an empty engine", SOON, || async {
+        market.containers(updated.lease).await.is_empty().then_some(())
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_a_workload_is_removed() {
     let market = Market::open().await;
-    for point in ["provider.remove.before", "provider.remove.unrouted", "docker.mid_remove", "provider.remove.done"] {
+    for point in
+        ["provider.remove.before", "provider.remove.unrouted", "docker.mid_remove", "provider.remove.done"]
+    {
         let mut daemon = market.start().await;
         let ordered = market.whole_lease(point).await;
         daemon.terminate(SOON).await.unwrap();
@@ -115,10 +125,13 @@ async fn while_a_workload_is_removed() {
         market.close(ordered.lease).await;
         daemon.wait_killed(SOON).await.unwrap();
         let mut daemon = market.start().await;
-        eventually("an empty engine", SOON, || async { market.containers(ordered.lease).await.is_empty().then_some(()) })
-            .await
-            .unwrap();
-        let networks = docker::run(&["network", "ls", "-q", "--filter", &market.owner_label()]).await.unwrap();
+        eventually("an empty engine", SOON, || async {
+            market.containers(ordered.lease).await.is_empty().then_some(())
+        })
+        .await
+        .unwrap();
+        let networks =
+            docker::run(&["network", "ls", "-q", "--filter", &market.owner_label()]).await.unwrap();
         assert!(networks.is_empty(), "{point}: {networks}");
         daemon.terminate(SOON).await.unwrap();
     }

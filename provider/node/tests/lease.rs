@@ -33,6 +33,8 @@ async fn from_an_order_to_http_200_and_back_to_nothing() {
     market.answers(&ordered).await;
     assert_eq!(market.containers(lease).await, before);
 
+    // Half of the hour is used.
+    market.devnet.anvil.advance(1_800).await.unwrap();
     market.close(lease).await;
     market.until_state(lease, LeaseState::Closed).await;
     eventually("an empty engine", SOON, || async { market.containers(lease).await.is_empty().then_some(()) })

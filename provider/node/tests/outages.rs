@@ -29,9 +29,11 @@ async fn a_lost_disk_with_containers_is_adopted() {
     // Its TLS key is a new one that the registry knows.
     assert_eq!(market.client().await.status(ordered.lease).await.unwrap().services[0].ready, 1);
     market.close(ordered.lease).await;
-    eventually("an empty engine", SOON, || async { market.containers(ordered.lease).await.is_empty().then_some(()) })
-        .await
-        .unwrap();
+    eventually("an empty engine", SOON, || async {
+        market.containers(ordered.lease).await.is_empty().then_some(())
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,9 +57,11 @@ async fn a_lost_machine_is_not_billed_until_the_manifest_comes_again() {
     let words = market.until_state(ordered.lease, LeaseState::Active).await;
     assert!(words.unbilled > 0);
     market.close(ordered.lease).await;
-    eventually("an empty engine", SOON, || async { market.containers(ordered.lease).await.is_empty().then_some(()) })
-        .await
-        .unwrap();
+    eventually("an empty engine", SOON, || async {
+        market.containers(ordered.lease).await.is_empty().then_some(())
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,9 +85,11 @@ async fn workloads_outlive_the_rpc_and_health_says_so() {
 
     proxy.restore();
     eventually("green health", SOON, || async { market.is_green().await.then_some(()) }).await.unwrap();
-    eventually("an empty engine", SOON, || async { market.containers(ordered.lease).await.is_empty().then_some(()) })
-        .await
-        .unwrap();
+    eventually("an empty engine", SOON, || async {
+        market.containers(ordered.lease).await.is_empty().then_some(())
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,9 +120,11 @@ async fn without_its_engine_it_does_not_bid_and_keeps_its_leases() {
     eventually("green health", SOON, || async { market.is_green().await.then_some(()) }).await.unwrap();
     market.answers(&ordered).await;
     market.close(ordered.lease).await;
-    eventually("an empty engine", SOON, || async { market.containers(ordered.lease).await.is_empty().then_some(()) })
-        .await
-        .unwrap();
+    eventually("an empty engine", SOON, || async {
+        market.containers(ordered.lease).await.is_empty().then_some(())
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,7 +149,11 @@ async fn one_key_one_daemon_and_a_stray_transaction_does_no_harm() {
     let (_, checks, _) = market.command(&["check"]).await;
     let failed: Vec<_> = checks.as_array().unwrap().iter().filter(|check| check["ok"] == false).collect();
     // The devnet registered all token ids and another capacity than the configuration's.
-    assert!(failed.iter().all(|check| ["tokens", "gas"].contains(&check["name"].as_str().unwrap()) || check["name"].as_str().unwrap().starts_with("limit")), "{failed:?}");
+    assert!(
+        failed.iter().all(|check| ["tokens", "gas"].contains(&check["name"].as_str().unwrap())
+            || check["name"].as_str().unwrap().starts_with("limit")),
+        "{failed:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,7 +167,9 @@ async fn a_lease_without_a_manifest_or_an_image_is_given_up_with_the_reason() {
     market.resolve(&missing).await;
     market.until_state(missing.lease, LeaseState::Active).await;
     market.client().await.put_manifest(missing.lease, &missing.manifest).await.unwrap();
-    for (lease, reason) in [(missing.lease, CloseReason::ImageUnavailable), (silent.lease, CloseReason::ManifestMissing)] {
+    for (lease, reason) in
+        [(missing.lease, CloseReason::ImageUnavailable), (silent.lease, CloseReason::ManifestMissing)]
+    {
         market.until_state(lease, LeaseState::Closed).await;
         assert_eq!(market.reason(lease).await, Some(reason));
     }

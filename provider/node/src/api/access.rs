@@ -80,7 +80,8 @@ impl Access for ChainAccess {
     }
 
     async fn lease(&self, lease: LeaseId) -> Result<Option<LeaseParty>, Unreachable> {
-        let known = self.node.book().leases().get(&lease).and_then(|lease| lease.facts.as_ref().map(|f| f.words));
+        let known =
+            self.node.book().leases().get(&lease).and_then(|lease| lease.facts.as_ref().map(|f| f.words));
         let words = match known {
             Some(words) => words,
             // A tenant may be faster than this provider's own reading of the match.
@@ -101,7 +102,11 @@ impl Access for ChainAccess {
         hash: B256,
         signature: &[u8],
     ) -> Result<bool, Unreachable> {
-        self.node.reader.is_valid_signature(account, hash, signature).await.map_err(|error| unreachable(&error))
+        self.node
+            .reader
+            .is_valid_signature(account, hash, signature)
+            .await
+            .map_err(|error| unreachable(&error))
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

@@ -39,7 +39,11 @@ pub fn provider_info(node: &Node) -> ProviderInfo {
             core: prices.cpu.to_string(),
             memory_gib: prices.memory.to_string(),
             storage_gib: class.map(ToString::to_string).unwrap_or_default(),
-            gpus: prices.gpu.iter().map(|(model, price)| (model.as_str().to_owned(), price.to_string())).collect(),
+            gpus: prices
+                .gpu
+                .iter()
+                .map(|(model, price)| (model.as_str().to_owned(), price.to_string()))
+                .collect(),
         }),
     }
 }

@@ -80,7 +80,8 @@ mod tests {
 
     #[test]
     fn the_type_is_the_contracts() {
-        let text = "Quote(uint256 lease,uint16 version,uint80 oldRate,bytes32 specHash,uint80 rate,uint40 expiry)";
+        let text =
+            "Quote(uint256 lease,uint16 version,uint80 oldRate,bytes32 specHash,uint80 rate,uint40 expiry)";
         assert_eq!(Quote::eip712_encode_type(), text);
     }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use iono_identity::unix_now;
 use iono_lease_api::{
-    ApiError, BidAnswer, ByteStream, EventQuery, EventStream, FilePath, LeaseService, LeaseStatus, LogQuery, LogStream,
-    ManifestReceipt, ProviderInfo, QuoteRequest, RestartRequest, SaltedManifest, ShellRequest, ShellSession,
-    SignedQuote,
+    ApiError, BidAnswer, ByteStream, EventQuery, EventStream, FilePath, LeaseService, LeaseStatus, LogQuery,
+    LogStream, ManifestReceipt, ProviderInfo, QuoteRequest, RestartRequest, SaltedManifest, ShellRequest,
+    ShellSession, SignedQuote,
 };
 use iono_primitives::{LeaseId, LeaseState, OrderId, Rate, TokenId};
 use iono_runtime::Workload;
@@ -50,7 +50,8 @@ impl Service {
         let before = known.as_ref().filter(|lease| !lease.reread).and_then(|lease| lease.facts.as_ref());
         let read = self.node.reader.facts(lease, created, before).await;
         let facts = read.map_err(|error| ApiError::unavailable("chain_unreachable", error.to_string(), 2))?;
-        let facts = facts.ok_or_else(|| ApiError::not_found(format!("the chain has no lease {lease}"), ""))?;
+        let facts =
+            facts.ok_or_else(|| ApiError::not_found(format!("the chain has no lease {lease}"), ""))?;
         let mut book = self.node.book();
         if !book.leases().contains_key(&lease) {
             book.adopt(lease, created);
@@ -66,10 +67,13 @@ impl Service {
     fn check(&self, lease: LeaseId, facts: &Facts, sent: &SaltedManifest) -> Result<(), ApiError> {
         let manifest = sent.manifest();
         let fits = manifest.check_fits(&facts.spec.resources, &facts.spec.groups);
-        fits.map_err(|error| ApiError::unprocessable("exceeds_order", error.to_string(), "order what it needs"))?;
+        fits.map_err(|error| {
+            ApiError::unprocessable("exceeds_order", error.to_string(), "order what it needs")
+        })?;
         let domain = &self.node.config().public.domain;
         let routed = routes::check(lease, manifest, domain);
-        routed.map_err(|error| ApiError::unprocessable("no_route", error.to_string(), "change the manifest"))?;
+        routed
+            .map_err(|error| ApiError::unprocessable("no_route", error.to_string(), "change the manifest"))?;
         let runs = Workload::from_manifest(lease, String::new(), manifest);
         runs.map(drop).map_err(|error| api_error(&error))
     }
@@ -97,7 +101,11 @@ impl LeaseService for Service {
         Ok(offer::bid_answer(order, self.node.book().orders().get(&order)))
     }
 
-    async fn put_manifest(&self, lease: LeaseId, manifest: SaltedManifest) -> Result<ManifestReceipt, ApiError> {
+    async fn put_manifest(
+        &self,
+        lease: LeaseId,
+        manifest: SaltedManifest,
+    ) -> Result<ManifestReceipt, ApiError> {
         let hash = manifest.hash();
         let mut facts = self.facts(lease).await?;
         if facts.manifest_hash != hash {
@@ -105,14 +113,19 @@ impl LeaseService for Service {
             facts = self.read_facts(lease).await?;
         }
         if facts.words.lease_state() == Some(LeaseState::Closed) {
-            return Err(ApiError::conflict("lease_closed", format!("lease {lease} is closed"), "order again"));
+            return Err(ApiError::conflict(
+                "lease_closed",
+                format!("lease {lease} is closed"),
+                "order again",
+            ));
         }
         if facts.manifest_hash != hash {
             let message = format!(
                 "this manifest's salted hash is {hash:#x}, the chain has {:#x} for lease {lease}",
                 facts.manifest_hash
             );
-            let hint = "send the manifest that was ordered, or change its hash on chain first (`iono update`)";
+            let hint =
+                "send the manifest that was ordered, or change its hash on chain first (`iono update`)";
             return Err(ApiError::unprocessable("manifest_mismatch", message, hint));
         }
         self.check(lease, &facts, &manifest)?;
@@ -137,9 +150,14 @@ impl LeaseService for Service {
     }
 
     async fn status(&self, lease: LeaseId) -> Result<LeaseStatus, ApiError> {
-        let facts = self.facts(lease).await?;
+        // As the chain has it this moment; as it was last read while the chain cannot be asked.
+        let facts = match self.read_facts(lease).await {
+            Err(error) if error.retry_after.is_some() => self.facts(lease).await?,
+            read => read?,
+        };
         let observed = self.node.runtime.observe().await;
-        let observed = observed.map_err(|error| api_error(&error))?.into_iter().find(|seen| seen.lease == lease);
+        let observed =
+            observed.map_err(|error| api_error(&error))?.into_iter().find(|seen| seen.lease == lease);
         let manifest = self.node.manifests.get(lease).await.map_err(|error| api_error(&error))?;
         Ok(status::status(&self.node, lease, &facts, manifest.as_deref(), observed.as_ref()))
     }
@@ -167,12 +185,14 @@ impl LeaseService for Service {
         }
         let rate = self.price(lease, facts.words.token, &spec)?;
         let most = request.max_rate.as_deref().map(str::parse::<u128>).transpose();
-        let most = most.map_err(|_| ApiError::bad_request("max_rate is no decimal number of 1e-18 tokens per second"))?;
+        let most = most
+            .map_err(|_| ApiError::bad_request("max_rate is no decimal number of 1e-18 tokens per second"))?;
         if let Some(most) = most.filter(|most| *most < rate.0) {
             let message = format!("price: {rate} tokens asked here, {} at most offered", Rate(most));
             return Err(ApiError::conflict("no_quote", message, "offer more, or ask for less"));
         }
-        let expiry = self.node.view().head.timestamp.max(unix_now()) + self.node.config().money.quote_expiry.0.as_secs();
+        let expiry = self.node.view().head.timestamp.max(unix_now())
+            + self.node.config().money.quote_expiry.0.as_secs();
         let offer = quote::Offer {
             lease,
             version: facts.words.manifest_version,

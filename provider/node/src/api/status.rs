@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use iono_lease_api::{
-    LastExit, LeaseStatus, MoneyWarning, PausedReason, PortStatus, ReplicaState, ReplicaStatus, SaltedManifest,
-    ServiceStatus,
+    LastExit, LeaseStatus, MoneyWarning, PausedReason, PortStatus, ReplicaState, ReplicaStatus,
+    SaltedManifest, ServiceStatus,
 };
 use iono_manifest::LeaseManifest;
 use iono_primitives::{CloseReason, LeaseId, LeaseState};
@@ -33,7 +33,8 @@ pub fn status(
         lease,
         state,
         close_reason: words.close_reason().filter(|reason| *reason != CloseReason::None),
-        paused_reason: (state == LeaseState::Paused).then(|| paused_reason(words.paused_by, manifest.is_some())),
+        paused_reason: (state == LeaseState::Paused)
+            .then(|| paused_reason(words.paused_by, manifest.is_some())),
         started_at: (words.settled_to != 0).then(|| facts.start()),
         ends_at: (words.settled_to != 0).then_some(words.end),
         seconds_left,
@@ -70,7 +71,10 @@ fn services(
             desired: u32::from(service.count),
             ready: seen.map_or(0, |seen| seen.ready),
             restarts: replicas.iter().fold(0, |sum: u32, replica| sum.saturating_add(replica.restarts)),
-            last_exit: replicas.iter().filter_map(|replica| replica.last_exit.clone()).max_by_key(|exit| exit.at_ms),
+            last_exit: replicas
+                .iter()
+                .filter_map(|replica| replica.last_exit.clone())
+                .max_by_key(|exit| exit.at_ms),
             urls: urls(node, &routes, &service.name),
             ports: ports(node, &routes, &service.name),
             ips: Vec::new(),

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use iono_lease_api::{
-    ApiError, ByteStream, EventQuery, EventStream, LeaseEvent, LogLine, LogQuery, LogStream, OutputKind, ShellInput,
-    ShellOutput, ShellRequest, ShellSession,
+    ApiError, ByteStream, EventQuery, EventStream, LeaseEvent, LogLine, LogQuery, LogStream, OutputKind,
+    ShellInput, ShellOutput, ShellRequest, ShellSession,
 };
 use iono_primitives::LeaseId;
 use iono_runtime::{self as runtime, ExecInput, ExecOutput, ExecRequest, Runtime, RuntimeError};
@@ -20,7 +20,9 @@ const KEPT_EVENTS_PAUSE: std::time::Duration = std::time::Duration::from_millis(
 pub fn api_error(error: &RuntimeError) -> ApiError {
     let words = error.to_string();
     match error {
-        RuntimeError::NotFound(_) => ApiError::not_found(words, "see `iono status` for services and replicas"),
+        RuntimeError::NotFound(_) => {
+            ApiError::not_found(words, "see `iono status` for services and replicas")
+        }
         RuntimeError::Refused(_) => ApiError::unprocessable("refused", words, ""),
         RuntimeError::ImageUnavailable { .. } => ApiError::unprocessable("image_unavailable", words, ""),
         RuntimeError::NoSpace(_) => ApiError::unprocessable("no_space", words, "ask for more storage"),
@@ -36,7 +38,8 @@ pub fn api_error(error: &RuntimeError) -> ApiError {
 /// What the runtime refuses.
 pub async fn logs(runtime: &dyn Runtime, lease: LeaseId, query: LogQuery) -> Result<LogStream, ApiError> {
     let options = runtime::LogOptions { follow: query.follow, tail: query.tail, since: query.since };
-    let lines = runtime.logs(lease, query.service.as_deref(), options).await.map_err(|error| api_error(&error))?;
+    let lines =
+        runtime.logs(lease, query.service.as_deref(), options).await.map_err(|error| api_error(&error))?;
     Ok(lines.map_ok(log_line).map_err(|error| api_error(&error)).boxed())
 }
 
@@ -56,7 +59,11 @@ fn output(kind: runtime::OutputKind) -> OutputKind {
 ///
 /// # Errors
 /// What the runtime refuses.
-pub async fn events(runtime: &dyn Runtime, lease: LeaseId, query: EventQuery) -> Result<EventStream, ApiError> {
+pub async fn events(
+    runtime: &dyn Runtime,
+    lease: LeaseId,
+    query: EventQuery,
+) -> Result<EventStream, ApiError> {
     let all = runtime.events(lease).await.map_err(|error| api_error(&error))?;
     let after = query.after.unwrap_or(0);
     let wanted = all
@@ -95,7 +102,8 @@ pub async fn shell(
     request: ShellRequest,
 ) -> Result<ShellSession<ApiError>, ApiError> {
     let tty = request.tty.map(|size| runtime::TtySize { rows: size.rows, columns: size.columns });
-    let request = ExecRequest { service: request.service, replica: request.replica, command: request.command, tty };
+    let request =
+        ExecRequest { service: request.service, replica: request.replica, command: request.command, tty };
     let session = runtime.exec(lease, request).await.map_err(|error| api_error(&error))?;
     let (input, mut inputs) = mpsc::channel(SHELL_BUFFER);
     let to_engine = session.input;
@@ -115,7 +123,9 @@ fn exec_input(input: ShellInput) -> ExecInput {
     match input {
         ShellInput::Stdin(bytes) => ExecInput::Stdin(bytes),
         ShellInput::Eof => ExecInput::Eof,
-        ShellInput::Resize(size) => ExecInput::Resize(runtime::TtySize { rows: size.rows, columns: size.columns }),
+        ShellInput::Resize(size) => {
+            ExecInput::Resize(runtime::TtySize { rows: size.rows, columns: size.columns })
+        }
     }
 }
 

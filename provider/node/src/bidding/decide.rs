@@ -47,7 +47,11 @@ pub enum Verdict {
 }
 
 /// Decides on `order`; `place` tries it on the capacity that is free and says what it would get, or what is short.
-pub fn decide(order: &Order, view: &View<'_>, place: impl FnOnce(&Order) -> Result<Allocation, Reason>) -> Verdict {
+pub fn decide(
+    order: &Order,
+    view: &View<'_>,
+    place: impl FnOnce(&Order) -> Result<Allocation, Reason>,
+) -> Verdict {
     match bid(order, view, place) {
         Ok(rate) => Verdict::Bid { rate },
         Err(reason) => Verdict::Decline { reason },
@@ -68,9 +72,13 @@ fn bid(
         return Err(why);
     }
     let token = view.token.filter(|token| token.flags & 1 != 0);
-    let token = token.ok_or_else(|| Reason::new("token", format!("payment token {} is not enabled", words.token)))?;
+    let token =
+        token.ok_or_else(|| Reason::new("token", format!("payment token {} is not enabled", words.token)))?;
     let allocation = place(order)?;
-    let rate = view.prices.rate(&allocation, token.price).map_err(|error| Reason::new("price", error.to_string()))?;
+    let rate = view
+        .prices
+        .rate(&allocation, token.price)
+        .map_err(|error| Reason::new("price", error.to_string()))?;
     if rate.0 > words.max_rate {
         let most = Rate(words.max_rate);
         return Err(Reason::new("price", format!("{rate} tokens asked here, the order pays at most {most}")));
@@ -89,7 +97,10 @@ fn owners_rules(order: &Order, view: &View<'_>) -> Result<(), Reason> {
     }
     let longest = rules.max_duration.0.as_secs();
     if u64::from(words.duration) > longest {
-        return Err(Reason::new("duration", format!("{} s, the longest lease taken here is {longest} s", words.duration)));
+        return Err(Reason::new(
+            "duration",
+            format!("{} s, the longest lease taken here is {longest} s", words.duration),
+        ));
     }
     let denied = rules.deny_wallets.contains(&words.wallet);
     if denied || !(rules.allow_wallets.is_empty() || rules.allow_wallets.contains(&words.wallet)) {

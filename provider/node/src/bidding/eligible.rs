@@ -52,38 +52,55 @@ fn conditions(order: &OrderWords, profile: &ProfileWord) -> Option<Reason> {
         return Some(Reason::new("mode", "the order is for light nodes alone"));
     }
     if profile.tokens >> order.token & 1 == 0 {
-        return Some(Reason::new("token", format!("payment token {} is not accepted here; see public.tokens", order.token)));
+        return Some(Reason::new(
+            "token",
+            format!("payment token {} is not accepted here; see public.tokens", order.token),
+        ));
     }
     let strict = order.flags & order_flags::STRICT_REGION != 0;
     if strict && !in_region(order.region, profile.region) {
         let (wanted, here) = (Region(order.region), Region(profile.region));
-        return Some(Reason::new("region", format!("the order must run in {wanted}; this provider is in {here}")));
+        return Some(Reason::new(
+            "region",
+            format!("the order must run in {wanted}; this provider is in {here}"),
+        ));
     }
     meets(order.requirements, profile.attributes, profile.trust_tier)
 }
 
 /// Equal areas, and equal zones where the order names one.
 fn in_region(wanted: u16, offered: u16) -> bool {
-    wanted >> 8 == 0 || (wanted >> 8 == offered >> 8 && (wanted & 0xff == 0 || wanted & 0xff == offered & 0xff))
+    wanted >> 8 == 0
+        || (wanted >> 8 == offered >> 8 && (wanted & 0xff == 0 || wanted & 0xff == offered & 0xff))
 }
 
 /// compute 2 | storage 2 | gpu 4 | connectivity 3 are ordinal, compliance 3 is a mask, the trust tier counts down.
 fn meets(wanted: u32, has: u32, tier: u8) -> Option<Reason> {
-    for (name, shift, mask) in [("compute", 0, 3), ("storage", 2, 3), ("GPU", 4, 15), ("connectivity", 8, 7)] {
+    for (name, shift, mask) in [("compute", 0, 3), ("storage", 2, 3), ("GPU", 4, 15), ("connectivity", 8, 7)]
+    {
         let (wanted, has) = (wanted >> shift & mask, has >> shift & mask);
         if has < wanted {
-            return Some(Reason::new("attributes", format!("{name} tier {wanted} is asked for, this provider has {has}")));
+            return Some(Reason::new(
+                "attributes",
+                format!("{name} tier {wanted} is asked for, this provider has {has}"),
+            ));
         }
     }
     let missing = wanted >> 11 & 7 & !(has >> 11);
     if missing != 0 {
         let names = ["SOC2", "HIPAA", "GDPR"];
         let missing: Vec<_> = (0..3).filter(|bit| missing >> bit & 1 != 0).map(|bit| names[bit]).collect();
-        return Some(Reason::new("compliance", format!("{} is asked for and not attested here", missing.join(", "))));
+        return Some(Reason::new(
+            "compliance",
+            format!("{} is asked for and not attested here", missing.join(", ")),
+        ));
     }
     let lowest = (wanted >> 14) as u8;
     (lowest != 0 && tier > lowest).then(|| {
-        Reason::new("trust_tier", format!("trust tier {lowest} or better is asked for, this provider has {tier}"))
+        Reason::new(
+            "trust_tier",
+            format!("trust tier {lowest} or better is asked for, this provider has {tier}"),
+        )
     })
 }
 
@@ -97,7 +114,8 @@ mod tests {
             id: 3,
             trust_tier: 7,
             region: 0x0105,
-            attributes: 0b001_011_0010_10_10,
+            // compliance SOC2, connectivity 3, GPU 2, storage 2, compute 2
+            attributes: 1 << 11 | 3 << 8 | 2 << 4 | 2 << 2 | 2,
             free_units: 8,
             total_units: 8,
             tokens: 0b11,

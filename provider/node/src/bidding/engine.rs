@@ -147,10 +147,14 @@ impl Engine {
             let id = tracked.order.id;
             match (&tracked.outcome, &tracked.bid, &tracked.verdict) {
                 (Outcome::Open, BidStage::Reserved, Some(Verdict::Bid { rate })) => send.push((id, *rate)),
-                (Outcome::Open, BidStage::Placed, _) if head > tracked.order.words.ready_block() + KEEPERS_TURN => {
+                (Outcome::Open, BidStage::Placed, _)
+                    if head > tracked.order.words.ready_block() + KEEPERS_TURN =>
+                {
                     follow.push(id);
                 }
-                (Outcome::Matched { provider, lost: None, .. }, BidStage::Placed, _) if *provider != self.node.me => {
+                (Outcome::Matched { provider, lost: None, .. }, BidStage::Placed, _)
+                    if *provider != self.node.me =>
+                {
                     follow.push(id);
                 }
                 _ => {}
@@ -237,7 +241,8 @@ impl Engine {
         let order = tracked.order.id;
         let winner = self.node.reader.winner_of(order).await?;
         if winner.provider != self.node.me.0 {
-            let reason = Reason::new("score", format!("provider {} wins when the order is resolved", winner.provider));
+            let reason =
+                Reason::new("score", format!("provider {} wins when the order is resolved", winner.provider));
             self.note(order, |tracked| {
                 if tracked.outcome == Outcome::Open {
                     tracked.outcome = Outcome::Lost { reason };
@@ -267,7 +272,8 @@ fn report(order: OrderId, verdict: &Verdict) {
     match verdict {
         Verdict::Bid { rate } => tracing::info!(%order, %rate, "bidding"),
         Verdict::Decline { reason } => {
-            metrics::counter!("iono_provider_declined_total", "dimension" => reason.dimension.clone()).increment(1);
+            metrics::counter!("iono_provider_declined_total", "dimension" => reason.dimension.clone())
+                .increment(1);
             tracing::info!(%order, %reason, "not bidding");
         }
     }

@@ -37,8 +37,11 @@ pub fn why_lost(terms: &Terms, ours: &BidWord, winner: &BidWord, seed: &B256) ->
         "luck" => "the random part decided".to_owned(),
         _ => format!("{points} points"),
     };
-    let message =
-        format!("lost to provider {} by {} points: {dimension}, {detail}", winner.provider, them.saturating_sub(us));
+    let message = format!(
+        "lost to provider {} by {} points: {dimension}, {detail}",
+        winner.provider,
+        them.saturating_sub(us)
+    );
     Reason::new(dimension, message)
 }
 
@@ -49,7 +52,14 @@ mod tests {
     use super::*;
 
     fn terms() -> Terms {
-        let weights = Weights { price: 5_000, tier: 2_500, stake: 2_400, random: 100, stake_cap: 1_000, ..Weights::default() };
+        let weights = Weights {
+            price: 5_000,
+            tier: 2_500,
+            stake: 2_400,
+            random: 100,
+            stake_cap: 1_000,
+            ..Weights::default()
+        };
         Terms { weights, max_rate: Rate(1_000), region: Region::ANY }
     }
 

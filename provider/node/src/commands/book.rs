@@ -61,7 +61,8 @@ pub async fn bids(common: &Common, config: &Config, order: Option<u64>, limit: u
 fn bid_line(tracked: &Tracked, me: ProviderId) -> BidLine {
     let answer = bid_answer(tracked.order.id, Some(tracked));
     let decision = serde_json::to_value(answer.decision).ok();
-    let rate = answer.rate.and_then(|rate| rate.parse().ok()).map(|rate| iono_primitives::Rate(rate).hourly());
+    let rate =
+        answer.rate.and_then(|rate| rate.parse().ok()).map(|rate| iono_primitives::Rate(rate).hourly());
     let outcome = match &tracked.outcome {
         Outcome::Open => "open".to_owned(),
         Outcome::Matched { provider, .. } if *provider == me => "won".to_owned(),
@@ -91,7 +92,13 @@ pub async fn leases(common: &Common, config: &Config, all: bool) -> Result<()> {
     output::result(common, &lines, |lines| {
         let rows = lines.iter().map(|line| {
             let trouble = line.trouble.clone().unwrap_or_default();
-            [line.lease.to_string(), line.words.clone(), line.rate_per_hour.clone(), line.resources.clone(), trouble]
+            [
+                line.lease.to_string(),
+                line.words.clone(),
+                line.rate_per_hour.clone(),
+                line.resources.clone(),
+                trouble,
+            ]
         });
         output::table(["lease", "state", "tokens/h", "resources", "trouble"], rows)
     })?;

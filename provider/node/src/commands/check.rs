@@ -109,11 +109,20 @@ async fn chain(config: &Config, reader: &Reader, hot: Option<Address>, checks: &
     });
     let (skew, most) = (unix_now().abs_diff(head.timestamp), config.bidding.max_clock_skew.0.as_secs());
     let clock = format!("this machine and the chain are {skew} s apart");
-    checks.push(if skew <= most { passed("clock", clock) } else { failed("clock", format!("{clock}; set the clock (NTP)")) });
+    checks.push(if skew <= most {
+        passed("clock", clock)
+    } else {
+        failed("clock", format!("{clock}; set the clock (NTP)"))
+    });
     let Some(hot) = hot else { return };
     checks.push(match reader.gas_of(hot).await {
-        Ok(wei) if wei >= U256::from(ENOUGH_GAS) => passed("gas", format!("{} native tokens", format_decimal(wei, 18))),
-        Ok(wei) => failed("gas", format!("{hot} holds {} native tokens; send it at least 0.01", format_decimal(wei, 18))),
+        Ok(wei) if wei >= U256::from(ENOUGH_GAS) => {
+            passed("gas", format!("{} native tokens", format_decimal(wei, 18)))
+        }
+        Ok(wei) => failed(
+            "gas",
+            format!("{hot} holds {} native tokens; send it at least 0.01", format_decimal(wei, 18)),
+        ),
         Err(error) => failed("gas", error.to_string()),
     });
     if let Err(error) = registration(config, reader, hot, checks).await {
@@ -121,11 +130,19 @@ async fn chain(config: &Config, reader: &Reader, hot: Option<Address>, checks: &
     }
 }
 
-async fn registration(config: &Config, reader: &Reader, hot: Address, checks: &mut Vec<Checked>) -> Result<()> {
+async fn registration(
+    config: &Config,
+    reader: &Reader,
+    hot: Address,
+    checks: &mut Vec<Checked>,
+) -> Result<()> {
     let profile = reader.profile_of(hot).await?;
     let me = ProviderId(profile.id);
     if me.0 == 0 {
-        checks.push(failed("registration", format!("no provider has the hot key {hot}; run `provider register`")));
+        checks.push(failed(
+            "registration",
+            format!("no provider has the hot key {hot}; run `provider register`"),
+        ));
         return Ok(());
     }
     checks.push(passed("registration", format!("provider {me}, trust tier {}", profile.trust_tier)));
@@ -141,21 +158,34 @@ async fn registration(config: &Config, reader: &Reader, hot: Address, checks: &m
         profile.trust_tier,
         format_decimal(wanted, 18)
     );
-    checks.push(if counted >= wanted { passed("stake", stake) } else { failed("stake", format!("{stake}; run `provider stake`")) });
+    checks.push(if counted >= wanted {
+        passed("stake", stake)
+    } else {
+        failed("stake", format!("{stake}; run `provider stake`"))
+    });
     let record = reader.record(me).await?;
     let wanted = &config.public;
     checks.push(checked("record", same("endpoint", &record.endpoint, &wanted.endpoint)));
     checks.push(checked("tokens", same("tokens", &record.tokens.to::<u64>(), &config.token_mask())));
     let (current, next) = reader.pins(me).await?;
     checks.push(match ServerIdentity::load_or_create(&pins::key_path(&config.data_dir)) {
-        Ok(identity) if [current, next].contains(&identity.pin().0) => passed("pin", identity.pin().to_string()),
-        Ok(identity) => failed("pin", format!("{} is not the registered {}; the daemon announces it", identity.pin(), Pin(current))),
+        Ok(identity) if [current, next].contains(&identity.pin().0) => {
+            passed("pin", identity.pin().to_string())
+        }
+        Ok(identity) => failed(
+            "pin",
+            format!("{} is not the registered {}; the daemon announces it", identity.pin(), Pin(current)),
+        ),
         Err(error) => failed("pin", error.to_string()),
     });
     Ok(())
 }
 
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, registered: &T, configured: &T) -> Result<String, String> {
+fn same<T: PartialEq + std::fmt::Debug>(
+    what: &str,
+    registered: &T,
+    configured: &T,
+) -> Result<String, String> {
     if registered == configured {
         return Ok(format!("{what} {registered:?}"));
     }
@@ -168,7 +198,11 @@ fn hardware(config: &Config) -> Checked {
             let offer = Offer::of(machine::offer(&machine), &config.reserve, &config.offer);
             let found = format!("offers {}", offer.resources());
             let enough = offer.cpu > 0 && offer.memory > 0 && offer.storage > 0;
-            if enough { passed("capacity", found) } else { failed("capacity", format!("{found}; lower [reserve]")) }
+            if enough {
+                passed("capacity", found)
+            } else {
+                failed("capacity", format!("{found}; lower [reserve]"))
+            }
         }
         Err(error) => failed("capacity", error.to_string()),
     }
@@ -184,7 +218,9 @@ fn disk(config: &Config) -> Checked {
 }
 
 async fn engine(config: &Config, checks: &mut Vec<Checked>) {
-    let (Ok(book), Ok(key)) = (config.chain.address_book(), daemon::open_hot_key(config).await) else { return };
+    let (Ok(book), Ok(key)) = (config.chain.address_book(), daemon::open_hot_key(config).await) else {
+        return;
+    };
     let docker = match daemon::docker_config(config, daemon::vault(&key, &book, ProviderId(0))) {
         Ok(docker) => DockerRuntime::new(docker),
         Err(error) => return checks.push(failed("engine", error.to_string())),

@@ -23,7 +23,11 @@ pub fn run(common: &Common, force: bool) -> Result<()> {
     }
     let mut options = std::fs::OpenOptions::new();
     options.write(true);
-    if force { options.create(true).truncate(true) } else { options.create_new(true) };
+    if force {
+        options.create(true).truncate(true)
+    } else {
+        options.create_new(true)
+    };
     let mut file = options
         .open(path)
         .with_context(|| format!("cannot write {}; --force replaces a file that is there", path.display()))?;

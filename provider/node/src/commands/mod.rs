@@ -31,7 +31,8 @@ pub async fn run(cli: Cli) -> Result<()> {
             Ok(())
         }
         Command::Run { list_failpoints: true } => {
-            let all = [crate::FAIL_POINTS, iono_chain::FAIL_POINTS, iono_runtime_docker::FAIL_POINTS].concat();
+            let all =
+                [crate::FAIL_POINTS, iono_chain::FAIL_POINTS, iono_runtime_docker::FAIL_POINTS].concat();
             output::text(&format!("{}\n", all.join("\n")));
             Ok(())
         }

@@ -49,7 +49,9 @@ pub async fn earnings(common: &Common, config: &Config) -> Result<()> {
     let mut by_token: BTreeMap<u16, (U256, U256, u32)> = BTreeMap::new();
     for lease in book.leases().values() {
         // The words as they are on chain now, not as the daemon saw them last.
-        let Some(facts) = reader.facts(lease.id, lease.created, lease.facts.as_ref()).await? else { continue };
+        let Some(facts) = reader.facts(lease.id, lease.created, lease.facts.as_ref()).await? else {
+            continue;
+        };
         let entry = by_token.entry(facts.words.token).or_default();
         let (unsettled, earned) = accrued(&facts, now);
         entry.0 += unsettled;
@@ -75,7 +77,14 @@ pub async fn earnings(common: &Common, config: &Config) -> Result<()> {
     output::result(common, &shown, |shown| {
         let rows = shown.iter().map(|e| {
             let leases = e.running_leases.to_string();
-            [e.symbol.clone(), e.ledger.clone(), e.unsettled.clone(), e.earned.clone(), e.dollars.clone(), leases]
+            [
+                e.symbol.clone(),
+                e.ledger.clone(),
+                e.unsettled.clone(),
+                e.earned.clone(),
+                e.dollars.clone(),
+                leases,
+            ]
         });
         output::table(["token", "ledger", "unsettled", "earned", "dollars", "running leases"], rows)
     })?;

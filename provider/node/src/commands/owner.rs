@@ -28,7 +28,10 @@ pub async fn register(common: &Common, config: &Config, owner: &Owner) -> Result
     let hot = record.hotKey;
     let known = link.reader.profile_of(hot).await?;
     if known.id != 0 {
-        bail!("{hot} is the hot key of provider {} already; `provider set-record` changes its record", known.id);
+        bail!(
+            "{hot} is the hot key of provider {} already; `provider set-record` changes its record",
+            known.id
+        );
     }
     let call = IProviderRegistry::proposeCall { record };
     let mined = send(&link, "propose", link.reader.book().provider_registry, call).await?;
@@ -105,7 +108,11 @@ pub async fn stake(common: &Common, config: &Config, amount: Dollars, owner: &Ow
         "transaction": mined.transaction,
     });
     output::result(common, &shown, |_| {
-        format!("provider {provider} has {} SPON staked; tier {tier} asks for {}", Dollars(counted), Dollars(wanted))
+        format!(
+            "provider {provider} has {} SPON staked; tier {tier} asks for {}",
+            Dollars(counted),
+            Dollars(wanted)
+        )
     })?;
     Ok(())
 }
@@ -125,7 +132,10 @@ async fn send(link: &ChainLink, what: &str, to: Address, call: impl SolCall) -> 
 
 async fn provider_of(link: &ChainLink, hot: Address) -> Result<ProviderId> {
     let profile = link.reader.profile_of(hot).await?;
-    ensure!(profile.id != 0, "the registry knows no provider with the hot key {hot}; run `provider register` first");
+    ensure!(
+        profile.id != 0,
+        "the registry knows no provider with the hot key {hot}; run `provider register` first"
+    );
     Ok(ProviderId(profile.id))
 }
 
@@ -141,7 +151,10 @@ fn record(config: &Config) -> Result<ProviderRecord> {
         .with_context(|| format!("cannot make {}", config.data_dir.display()))?;
     let found = Hardware::discover(&config.runtime.storage_path)?;
     let offer = Offer::of(machine::offer(&found), &config.reserve, &config.offer);
-    ensure!(offer.cpu > 0 && offer.memory > 0, "nothing is left to offer beyond the reserve; see [reserve] and [offer]");
+    ensure!(
+        offer.cpu > 0 && offer.memory > 0,
+        "nothing is left to offer beyond the reserve; see [reserve] and [offer]"
+    );
     Ok(ProviderRecord {
         hotKey: hot_address(config)?,
         region: config.public.region.0,

@@ -84,7 +84,8 @@ impl FromStr for Mebibytes {
         if text == "0" {
             return Ok(Self(0));
         }
-        let size: Size = text.parse().map_err(|error: iono_primitives::quantity::QuantityError| error.to_string())?;
+        let size: Size =
+            text.parse().map_err(|error: iono_primitives::quantity::QuantityError| error.to_string())?;
         size.mebibytes().map(Self).map_err(|error| error.to_string())
     }
 }

@@ -55,7 +55,9 @@ pub async fn confirm(node: &Node, lease: LeaseId, facts: &Facts) -> Result<(), S
     // While a lease is pending its end is the last second to confirm: another one after a re-org is another lease.
     let key = format!("confirm:{lease}:{}", facts.words.end);
     fail_point("provider.confirm.before_send");
-    let mined = node.send(&key, node.reader.book().lease_book, ILeaseBook::confirmCall { lease: lease.into() }).await?;
+    let mined = node
+        .send(&key, node.reader.book().lease_book, ILeaseBook::confirmCall { lease: lease.into() })
+        .await?;
     fail_point("provider.confirm.after_send");
     metrics::counter!("iono_provider_confirmations_total").increment(1);
     tracing::info!(%lease, block = mined.block, gas = mined.gas_used, "lease confirmed");
@@ -132,10 +134,17 @@ pub async fn remove(node: &Node, lease: LeaseId) -> Result<(), StepError> {
 ///
 /// # Errors
 /// [`StepError`]; what it means for the lease is in [`trouble`].
-pub async fn apply(node: &Arc<Node>, lease: LeaseId, facts: &Facts, sent: &SaltedManifest) -> Result<(), StepError> {
+pub async fn apply(
+    node: &Arc<Node>,
+    lease: LeaseId,
+    facts: &Facts,
+    sent: &SaltedManifest,
+) -> Result<(), StepError> {
     let manifest = sent.manifest();
     let refused = |why: String| StepError::Runtime(RuntimeError::Refused(why));
-    manifest.check_fits(&facts.spec.resources, &facts.spec.groups).map_err(|error| refused(error.to_string()))?;
+    manifest
+        .check_fits(&facts.spec.resources, &facts.spec.groups)
+        .map_err(|error| refused(error.to_string()))?;
     let mut workload = Workload::from_manifest(lease, format!("{:#x}", facts.manifest_hash), manifest)?;
     if facts.spec.resources.gpus > 0 {
         give_gpus(node, lease, facts, &mut workload).map_err(refused)?;

@@ -219,7 +219,8 @@ mod tests {
 
     #[test]
     fn a_pending_lease_is_confirmed_while_there_is_time() {
-        let pending = Situation { state: LeaseState::Pending, start: 0, end: 2_010, settled_to: 0, ..running() };
+        let pending =
+            Situation { state: LeaseState::Pending, start: 0, end: 2_010, settled_to: 0, ..running() };
         assert_eq!(next(&pending, LIMITS), Step::Confirm);
         assert_eq!(next(&Situation { chain_now: 2_010, ..pending.clone() }, LIMITS), Step::Confirm);
         assert_eq!(next(&Situation { chain_now: 2_011, ..pending }, LIMITS), Step::Expire { remove: true });
@@ -229,7 +230,10 @@ mod tests {
     fn a_workload_ends_only_when_both_clocks_have_passed_the_end() {
         let over = Situation { end: 2_000, ..running() };
         assert_eq!(next(&over, LIMITS), Step::Expire { remove: true });
-        assert_eq!(next(&Situation { host_now: 1_999, ..over.clone() }, LIMITS), Step::Expire { remove: false });
+        assert_eq!(
+            next(&Situation { host_now: 1_999, ..over.clone() }, LIMITS),
+            Step::Expire { remove: false }
+        );
         assert_eq!(next(&Situation { chain_now: 1_999, ..over }, LIMITS), Step::Rest);
     }
 
@@ -258,7 +262,10 @@ mod tests {
     fn a_paused_lease_is_billed_again_only_when_it_serves() {
         let paused = Situation { state: LeaseState::Paused, workload: Some(Workload::Nothing), ..running() };
         assert_eq!(next(&paused, LIMITS), Step::Apply);
-        assert_eq!(next(&Situation { workload: Some(Workload::Ready), ..paused.clone() }, LIMITS), Step::Resume);
+        assert_eq!(
+            next(&Situation { workload: Some(Workload::Ready), ..paused.clone() }, LIMITS),
+            Step::Resume
+        );
         assert_eq!(next(&Situation { manifest: Manifest::Missing, ..paused.clone() }, LIMITS), Step::Rest);
         let arbiters = Situation { paused_by_arbiter: true, workload: Some(Workload::Ready), ..paused };
         assert_eq!(next(&arbiters, LIMITS), Step::Rest);
@@ -274,7 +281,10 @@ mod tests {
         };
         assert_eq!(next(&failing(4_000, Failure::Image), LIMITS), Step::Apply);
         assert_eq!(next(&failing(3_000, Failure::Image), LIMITS), Step::Close(CloseReason::ImageUnavailable));
-        assert_eq!(next(&failing(3_000, Failure::Refused), LIMITS), Step::Close(CloseReason::PolicyViolation));
+        assert_eq!(
+            next(&failing(3_000, Failure::Refused), LIMITS),
+            Step::Close(CloseReason::PolicyViolation)
+        );
         assert_eq!(next(&failing(5_000, Failure::Crashing), LIMITS), Step::Close(CloseReason::CrashLoop));
     }
 
@@ -305,9 +315,27 @@ mod tests {
             (state, manifest, workload, proptest::option::of((time.clone(), failure))),
             (time.clone(), time.clone(), time.clone(), time.clone(), time.clone(), time.clone(), time),
         )
-            .prop_map(|((state, manifest, workload, failing), (start, end, settled_to, chain_now, host_now, records_since, last_running))| {
-                Situation { state, end, start, settled_to, paused_by_arbiter: false, chain_now, host_now, manifest, records_since, last_running, workload, failing }
-            })
+            .prop_map(
+                |(
+                    (state, manifest, workload, failing),
+                    (start, end, settled_to, chain_now, host_now, records_since, last_running),
+                )| {
+                    Situation {
+                        state,
+                        end,
+                        start,
+                        settled_to,
+                        paused_by_arbiter: false,
+                        chain_now,
+                        host_now,
+                        manifest,
+                        records_since,
+                        last_running,
+                        workload,
+                        failing,
+                    }
+                },
+            )
     }
 
     proptest! {

@@ -119,7 +119,8 @@ impl Reconciler {
 
     /// Reads leases again of which the chain said that they changed.
     async fn refresh(&self) {
-        let stale: Vec<Lease> = self.node.book().leases().values().filter(|lease| lease.stale).cloned().collect();
+        let stale: Vec<Lease> =
+            self.node.book().leases().values().filter(|lease| lease.stale).cloned().collect();
         futures::stream::iter(stale).for_each_concurrent(READERS, |lease| self.refresh_one(lease)).await;
     }
 
@@ -196,7 +197,8 @@ impl Reconciler {
         observed: Option<&ObservedLeases>,
     ) -> Step {
         let config = self.node.config();
-        let limits = Limits { manifest: config.leases.manifest_timeout.0, image: config.leases.image_timeout.0 };
+        let limits =
+            Limits { manifest: config.leases.manifest_timeout.0, image: config.leases.image_timeout.0 };
         let clocks = Clocks {
             chain: self.node.view().head.timestamp,
             host: unix_now(),
@@ -206,7 +208,9 @@ impl Reconciler {
         let now = situation(lease, facts, manifest, observed, clocks, config.leases.crash_limit);
         match next(&now, limits) {
             // Hosts, ports and a stored manifest go as well, even where nothing ever ran.
-            Step::Rest if now.state == LeaseState::Closed && !lease.removed && now.workload.is_some() => Step::Remove,
+            Step::Rest if now.state == LeaseState::Closed && !lease.removed && now.workload.is_some() => {
+                Step::Remove
+            }
             step => step,
         }
     }
@@ -223,7 +227,13 @@ impl Reconciler {
         true
     }
 
-    async fn act(self: Arc<Self>, lease: Lease, facts: Facts, manifest: Option<Arc<SaltedManifest>>, step: Step) {
+    async fn act(
+        self: Arc<Self>,
+        lease: Lease,
+        facts: Facts,
+        manifest: Option<Arc<SaltedManifest>>,
+        step: Step,
+    ) {
         let (node, id) = (&self.node, lease.id);
         let done = match step {
             Step::Rest => Ok(()),
@@ -256,8 +266,10 @@ impl Reconciler {
             Err(error) => book.change_lease(lease, |lease| {
                 let trouble = actions::trouble(error);
                 // The same trouble counts from its beginning.
-                let since = lease.trouble.as_ref().filter(|old| old.kind == trouble.kind).map(|old| old.since);
-                lease.trouble = Some(crate::market::lease::Trouble { since: since.unwrap_or(trouble.since), ..trouble });
+                let since =
+                    lease.trouble.as_ref().filter(|old| old.kind == trouble.kind).map(|old| old.since);
+                lease.trouble =
+                    Some(crate::market::lease::Trouble { since: since.unwrap_or(trouble.since), ..trouble });
                 lease.removed = false;
             }),
         }

@@ -15,7 +15,9 @@ pub enum NoRoute {
     #[error("the host {0} belongs to this provider's own domain; leave it out, a name is given by itself")]
     OwnDomain(String),
     /// A port must keep its number and cannot.
-    #[error("service `{service}` insists on public port {port}, and this provider gives ports from its own range alone")]
+    #[error(
+        "service `{service}` insists on public port {port}, and this provider gives ports from its own range alone"
+    )]
     PublicPort {
         /// The service.
         service: String,
@@ -50,7 +52,8 @@ pub fn port_keys(lease: LeaseId, manifest: &LeaseManifest) -> Vec<PortKey> {
 pub fn check(lease: LeaseId, manifest: &LeaseManifest, domain: &str) -> Result<(), NoRoute> {
     for service in &manifest.services {
         for (place, expose) in http(service).enumerate() {
-            if host(&service.name, place, expose, lease, domain).split('.').next().map_or(0, str::len) > LABEL {
+            if host(&service.name, place, expose, lease, domain).split('.').next().map_or(0, str::len) > LABEL
+            {
                 return Err(NoRoute::LongName(service.name.clone()));
             }
             let own = |name: &&String| name.as_str() == domain || name.ends_with(&format!(".{domain}"));
@@ -58,7 +61,10 @@ pub fn check(lease: LeaseId, manifest: &LeaseManifest, domain: &str) -> Result<(
                 return Err(NoRoute::OwnDomain(name.clone()));
             }
         }
-        let fixed = service.expose.iter().find(|expose| expose.global && expose.public_port && transport(expose).is_some());
+        let fixed = service
+            .expose
+            .iter()
+            .find(|expose| expose.global && expose.public_port && transport(expose).is_some());
         if let Some(expose) = fixed {
             return Err(NoRoute::PublicPort { service: service.name.clone(), port: expose.external });
         }
@@ -99,7 +105,8 @@ pub fn routes(
 /// The host names of a service's HTTP ports, its own ones first.
 #[must_use]
 pub fn hosts(lease: LeaseId, service: &iono_manifest::Service, domain: &str) -> Vec<String> {
-    let own = http(service).enumerate().map(|(place, expose)| host(&service.name, place, expose, lease, domain));
+    let own =
+        http(service).enumerate().map(|(place, expose)| host(&service.name, place, expose, lease, domain));
     own.chain(http(service).flat_map(|expose| expose.accept.iter().cloned())).collect()
 }
 

@@ -70,10 +70,21 @@ fn workload(seen: Option<&Observed>, hash: &str) -> Workload {
     match seen {
         None => Workload::Nothing,
         Some(observed) if observed.services.is_empty() && !observed.has_manifest => Workload::Nothing,
-        Some(observed) if observed.manifest_hash != hash || observed.services.is_empty() => Workload::Different,
+        Some(observed) if observed.manifest_hash != hash || observed.services.is_empty() => {
+            Workload::Different
+        }
+        // An update that was cut off leaves replicas of the old manifest beside the new ones.
+        Some(observed) if has_leftovers(observed, hash) => Workload::Different,
         Some(observed) if observed.is_ready() => Workload::Ready,
         Some(_) => Workload::Unready,
     }
+}
+
+fn has_leftovers(observed: &Observed, hash: &str) -> bool {
+    observed.services.iter().any(|service| {
+        let surplus = service.replicas.len() > service.desired as usize;
+        surplus || service.replicas.iter().any(|replica| replica.manifest_hash != hash)
+    })
 }
 
 /// Whether replicas of what was applied last end again and again.
@@ -88,4 +99,59 @@ fn is_crashing(observed: &Observed, limit: u32) -> bool {
 #[must_use]
 pub fn is_running(observed: &Observed) -> bool {
     observed.services.iter().any(|service| service.ready > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use iono_runtime::{ObservedService, Replica};
+
+    use super::*;
+
+    fn replica(index: u32, hash: &str, state: ReplicaState, restarts: u32) -> Replica {
+        Replica {
+            id: index.to_string(),
+            index,
+            state,
+            address: None,
+            restarts,
+            started_at: None,
+            last_exit: None,
+            image_digest: String::new(),
+            manifest_hash: hash.to_owned(),
+        }
+    }
+
+    fn observed(hash: &str, desired: u32, ready: u32, replicas: Vec<Replica>) -> Observed {
+        let service = ObservedService { name: "web".to_owned(), desired, ready, replicas };
+        Observed {
+            lease: LeaseId(1),
+            manifest_hash: hash.to_owned(),
+            services: vec![service],
+            has_manifest: true,
+        }
+    }
+
+    #[test]
+    fn ready_means_all_of_the_manifest_and_nothing_else() {
+        let ready = || replica(0, "new", ReplicaState::Ready, 0);
+        assert_eq!(workload(None, "new"), Workload::Nothing);
+        assert_eq!(workload(Some(&observed("new", 1, 1, vec![ready()])), "new"), Workload::Ready);
+        assert_eq!(workload(Some(&observed("new", 2, 1, vec![ready()])), "new"), Workload::Unready);
+        assert_eq!(workload(Some(&observed("old", 1, 1, vec![ready()])), "new"), Workload::Different);
+        let left = replica(0, "old", ReplicaState::Ready, 0);
+        assert_eq!(workload(Some(&observed("new", 1, 2, vec![ready(), left])), "new"), Workload::Different);
+        let stored = Observed { services: Vec::new(), ..observed("", 0, 0, Vec::new()) };
+        assert_eq!(workload(Some(&stored), "new"), Workload::Different);
+        assert_eq!(workload(Some(&Observed { has_manifest: false, ..stored }), "new"), Workload::Nothing);
+    }
+
+    #[test]
+    fn only_replicas_that_never_get_ready_are_crashing() {
+        let restarted = |state| observed("new", 1, 0, vec![replica(0, "new", state, 10)]);
+        assert!(is_crashing(&restarted(ReplicaState::Restarting), 10));
+        assert!(!is_crashing(&restarted(ReplicaState::Restarting), 11));
+        assert!(!is_crashing(&restarted(ReplicaState::Ready), 10));
+        let old = observed("new", 1, 0, vec![replica(0, "old", ReplicaState::Exited, 99)]);
+        assert!(!is_crashing(&old, 10));
+    }
 }

@@ -204,8 +204,12 @@ impl Book {
 
     /// Takes back what came after `block`: those blocks are no longer canonical.
     pub fn rollback(&mut self, block: u64) -> Wake {
-        let gone: Vec<OrderId> =
-            self.orders.values().filter(|tracked| tracked.created > block).map(|tracked| tracked.order.id).collect();
+        let gone: Vec<OrderId> = self
+            .orders
+            .values()
+            .filter(|tracked| tracked.created > block)
+            .map(|tracked| tracked.order.id)
+            .collect();
         for order in gone {
             self.orders.remove(&order);
             self.dirty.insert(Key::Order(order));
@@ -230,13 +234,8 @@ impl Book {
 
     fn created(&mut self, block: u64, order: Order) -> Wake {
         let id = order.id;
-        let fresh = Tracked {
-            order,
-            created: block,
-            verdict: None,
-            bid: BidStage::None,
-            outcome: Outcome::Open,
-        };
+        let fresh =
+            Tracked { order, created: block, verdict: None, bid: BidStage::None, outcome: Outcome::Open };
         let known = self.orders.entry(id).or_insert_with(|| fresh.clone());
         // After a re-org the same number may stand for another order.
         if known.order.spec != fresh.order.spec || known.created != block {
@@ -259,7 +258,14 @@ impl Book {
         Wake::default()
     }
 
-    fn matched(&mut self, block: u64, order: OrderId, provider: ProviderId, bid: BidWord, seed: B256) -> Wake {
+    fn matched(
+        &mut self,
+        block: u64,
+        order: OrderId,
+        provider: ProviderId,
+        bid: BidWord,
+        seed: B256,
+    ) -> Wake {
         let rate = bid.rate();
         self.change_order(order, |tracked| {
             tracked.outcome = Outcome::Matched { block, provider, rate, seed, lost: None };
@@ -326,7 +332,11 @@ impl Book {
         for change in changes {
             let (Change::Put { namespace, key, .. } | Change::Delete { namespace, key }) = change;
             let Ok(id) = key.parse() else { continue };
-            self.dirty.insert(if namespace == ORDERS { Key::Order(OrderId(id)) } else { Key::Lease(LeaseId(id)) });
+            self.dirty.insert(if namespace == ORDERS {
+                Key::Order(OrderId(id))
+            } else {
+                Key::Lease(LeaseId(id))
+            });
         }
     }
 
@@ -352,7 +362,8 @@ impl Book {
         }
         let leases = &self.leases;
         let forgettable = |tracked: &&Tracked| {
-            (tracked.is_over() || tracked.bid == BidStage::None) && !leases.contains_key(&tracked.order.id.into())
+            (tracked.is_over() || tracked.bid == BidStage::None)
+                && !leases.contains_key(&tracked.order.id.into())
         };
         let gone: Vec<OrderId> =
             self.orders.values().filter(forgettable).take(over).map(|tracked| tracked.order.id).collect();
@@ -457,12 +468,18 @@ mod tests {
             .unwrap()
             .into_iter()
             .filter_map(|change| match change {
-                Change::Put { namespace, key, body, .. } => Some((namespace, Document { key, version: 1, body })),
+                Change::Put { namespace, key, body, .. } => {
+                    Some((namespace, Document { key, version: 1, body }))
+                }
                 Change::Delete { .. } => None,
             })
             .collect();
         let of = |name: &str| -> Vec<Document> {
-            documents.iter().filter(|(namespace, _)| namespace == name).map(|(_, document)| document.clone()).collect()
+            documents
+                .iter()
+                .filter(|(namespace, _)| namespace == name)
+                .map(|(_, document)| document.clone())
+                .collect()
         };
         let again = Book::restore(ME, &of(ORDERS), &of(LEASES)).unwrap();
         assert_eq!(again.orders, book.orders);

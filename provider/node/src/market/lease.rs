@@ -81,7 +81,17 @@ impl Lease {
     /// A lease of which only the number is known.
     #[must_use]
     pub fn new(id: LeaseId, created: u64) -> Self {
-        Self { id, created, stale: true, reread: true, facts: None, devices: Vec::new(), last_running: 0, trouble: None, removed: false }
+        Self {
+            id,
+            created,
+            stale: true,
+            reread: true,
+            facts: None,
+            devices: Vec::new(),
+            last_running: 0,
+            trouble: None,
+            removed: false,
+        }
     }
 
     /// Its state as last read.

@@ -10,8 +10,9 @@ use alloy::transports::TransportError;
 use iono_bindings::ILeaseBook::ILeaseBookEvents;
 use iono_bindings::IOrderBook::IOrderBookEvents;
 use iono_bindings::{
-    AddressBook, BidWord, IERC20, IEscrow, ILeaseAccess, ILeaseBook, IMatchPolicy, IOrderBook, IPaymentTokens,
-    IProviderRegistry, IStakingManager, LeaseWords, ProfileWord, ProviderRecord, TermsWord, TokenWord,
+    AddressBook, BidWord, IERC20, IEscrow, ILeaseAccess, ILeaseBook, IMatchPolicy, IOrderBook,
+    IPaymentTokens, IProviderRegistry, IStakingManager, LeaseWords, ProfileWord, ProviderRecord, TermsWord,
+    TokenWord,
 };
 use iono_primitives::{LeaseId, LeaseState, OrderId, ProviderId, TokenId, WalletId};
 
@@ -31,7 +32,9 @@ pub enum ReadError {
     #[error("the chain cannot be read: {0}")]
     Contract(String),
     /// The logs of a lease do not hold its order.
-    #[error("the order of lease {0} is not in the chain's logs; the RPC may have pruned them, use one with full logs")]
+    #[error(
+        "the order of lease {0} is not in the chain's logs; the RPC may have pruned them, use one with full logs"
+    )]
     NoOrder(LeaseId),
 }
 
@@ -275,7 +278,8 @@ impl Reader {
         if let Some(known) = unchanged {
             return Ok(Some(Facts { words, ..known.clone() }));
         }
-        let from = known.map_or(created.saturating_sub(ORDER_AGE).max(self.book.start_block), |known| known.read_to + 1);
+        let from = known
+            .map_or(created.saturating_sub(ORDER_AGE).max(self.book.start_block), |known| known.read_to + 1);
         let mut terms = known.map(|known| (known.spec.clone(), known.manifest_hash));
         self.read_terms(lease, from, head, &mut terms).await?;
         let (spec, manifest_hash) = terms.ok_or(ReadError::NoOrder(lease))?;
@@ -350,7 +354,9 @@ impl Reader {
         let wallet = IERC1271::new(account, &self.provider);
         match wallet.isValidSignature(hash, Bytes::copy_from_slice(signature)).call().await {
             Ok(answer) => Ok(answer == IERC1271::isValidSignatureCall::SELECTOR),
-            Err(alloy::contract::Error::TransportError(error)) if error.as_error_resp().is_none() => Err(error.into()),
+            Err(alloy::contract::Error::TransportError(error)) if error.as_error_resp().is_none() => {
+                Err(error.into())
+            }
             // No code, or the wallet refused.
             Err(_) => Ok(false),
         }

@@ -96,7 +96,13 @@ impl Market {
         std::fs::write(dir.join("passphrase"), "correct horse\n").unwrap();
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         std::fs::set_permissions(dir.join("passphrase"), private).unwrap();
-        keystore::import_key(&dir.join("hot.json"), &hex::encode(hot.to_bytes()), &Passphrase::new("correct horse")).await.unwrap();
+        keystore::import_key(
+            &dir.join("hot.json"),
+            &hex::encode(hot.to_bytes()),
+            &Passphrase::new("correct horse"),
+        )
+        .await
+        .unwrap();
         let first = 41_000 + (http % 200) * 100;
         let text = format!(
             r#"data_dir = "{dir}/data"
@@ -145,7 +151,20 @@ filter = "info,iono_provider=debug"
         );
         std::fs::write(dir.join("provider.toml"), text).unwrap();
         let health = format!("http://127.0.0.1:{health}");
-        Self { devnet, me, hot, owner, tenant, wallet, config: dir.join("provider.toml"), endpoint, http, health, dir, set: Vec::new() }
+        Self {
+            devnet,
+            me,
+            hot,
+            owner,
+            tenant,
+            wallet,
+            config: dir.join("provider.toml"),
+            endpoint,
+            http,
+            health,
+            dir,
+            set: Vec::new(),
+        }
     }
 
     fn launch(&self) -> iono_testkit::daemon::Launch {
@@ -188,7 +207,11 @@ filter = "info,iono_provider=debug"
     pub async fn assert_once(&self, lease: LeaseId) {
         let book = &self.devnet.book;
         assert_eq!(self.count::<IOrderBook::BidPlaced>(book.order_book, lease).await, 1, "bids of {lease}");
-        assert_eq!(self.count::<ILeaseBook::LeaseConfirmed>(book.lease_book, lease).await, 1, "confirmations of {lease}");
+        assert_eq!(
+            self.count::<ILeaseBook::LeaseConfirmed>(book.lease_book, lease).await,
+            1,
+            "confirmations of {lease}"
+        );
     }
 
     /// Whether `/readyz` is green.
@@ -204,7 +227,8 @@ filter = "info,iono_provider=debug"
     /// One of the binary's commands with `--json`.
     pub async fn command(&self, args: &[&str]) -> (bool, serde_json::Value, String) {
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_provider"));
-        let output = command.arg("--config").arg(&self.config).arg("--json").args(args).output().await.unwrap();
+        let output =
+            command.arg("--config").arg(&self.config).arg("--json").args(args).output().await.unwrap();
         let value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         (output.status.success(), value, String::from_utf8_lossy(&output.stderr).into_owned())
     }
@@ -277,10 +301,12 @@ filter = "info,iono_provider=debug"
 
     /// The tenant's client.
     pub async fn client(&self) -> Client {
-        let registry = IProviderRegistry::new(self.devnet.book.provider_registry, self.devnet.anvil.provider());
+        let registry =
+            IProviderRegistry::new(self.devnet.book.provider_registry, self.devnet.anvil.provider());
         let pin = Pin(registry.record(self.me.into()).call().await.unwrap().pin);
         let next = Pin(registry.nextPin(self.me.into()).call().await.unwrap());
-        let domain = Domain { chain_id: self.devnet.book.chain_id, lease_access: self.devnet.book.lease_access };
+        let domain =
+            Domain { chain_id: self.devnet.book.chain_id, lease_access: self.devnet.book.lease_access };
         let request = IdentityRequest {
             domain,
             wallet: self.wallet,
@@ -306,7 +332,9 @@ filter = "info,iono_provider=debug"
 
     /// Waits for HTTP 200 with the nonce.
     pub async fn answers(&self, ordered: &Ordered) {
-        eventually("HTTP 200 with the nonce", SOON, || async { self.get(ordered).await.then_some(()) }).await.unwrap();
+        eventually("HTTP 200 with the nonce", SOON, || async { self.get(ordered).await.then_some(()) })
+            .await
+            .unwrap();
     }
 
     /// Whether the URL answers with the nonce now.
@@ -319,7 +347,9 @@ filter = "info,iono_provider=debug"
             .send()
             .await;
         match answer {
-            Ok(answer) if answer.status().is_success() => answer.text().await.unwrap_or_default().contains(&ordered.nonce),
+            Ok(answer) if answer.status().is_success() => {
+                answer.text().await.unwrap_or_default().contains(&ordered.nonce)
+            }
             _ => false,
         }
     }
