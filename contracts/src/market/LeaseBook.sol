@@ -374,6 +374,8 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
     function _giveBack(uint256 lease, uint256 w0, uint256 w1, uint256 secs) private returns (uint256 amount) {
         uint256 before = _payable(w0, w1);
         amount = _released(w0, w1, before, before - secs);
+        // Within the lease's time, which fits 40 bits.
+        // forge-lint: disable-next-line(unsafe-typecast)
         _leases[lease].countedFrom = uint40(_countedFrom(lease, w0, w1) + secs);
         _leases[lease].word1 = w1.withUnbilled(w1.unbilled() + secs);
         if (amount != 0) ESCROW.release(w0.wallet(), w0.token(), amount);

@@ -75,6 +75,7 @@ abstract contract LeaseWiring is ILeaseBook {
         (bool ok, uint256 a, uint256 b) =
             Guarded.tryView2(FIZZ_SHARES, SHARE_GAS, abi.encodeCall(IFizzShares.shareOf, (provider, fizz)));
         // An address below 2^32 would read as a provider's id in Escrow.
+        // forge-lint: disable-next-line(unsafe-typecast)
         if (ok && a > type(uint32).max && a <= type(uint160).max && b <= Bill.BP) return (address(uint160(a)), b);
     }
 

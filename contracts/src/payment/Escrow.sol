@@ -150,6 +150,8 @@ contract Escrow is IEscrow, ReentrancyGuardTransient {
         if (amount == 0) revert Escrow_NothingToCashOut(payee, token);
         _ledgers[payee][token] = slot & ~NET_MASK;
 
+        // Only the books credit, and they know providers and addresses.
+        // forge-lint: disable-next-line(unsafe-typecast)
         address to = address(uint160(payee));
         if (payee < PROVIDER_IDS) {
             to = _payouts[payee];
@@ -279,6 +281,8 @@ contract Escrow is IEscrow, ReentrancyGuardTransient {
     }
 
     function _ownerIn(uint256 head) private pure returns (address) {
+        // The low 160 bits are the owner.
+        // forge-lint: disable-next-line(unsafe-typecast)
         return address(uint160(head));
     }
 

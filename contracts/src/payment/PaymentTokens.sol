@@ -49,6 +49,8 @@ contract PaymentTokens is IPaymentTokens, MarketTerms, AccessManaged {
         uint256 flags = TokenWord.flags(word) | TokenWord.ENABLED;
         uint256 decimals = TokenWord.decimals(word);
         _store(token, flags, decimals, price);
+        // At most 18, checked when it was listed.
+        // forge-lint: disable-next-line(unsafe-typecast)
         emit TokenEnabled(token, asset, uint8(decimals));
     }
 
