@@ -71,13 +71,15 @@ pub struct Follower {
     wait: Duration,
     /// The caller was told at least once that the head is reached.
     reached: bool,
+    /// Chain id and contract, until the store has been compared with the chain at the first contact.
+    unbound: Option<String>,
 }
 
 impl Follower {
     /// Goes on where the store's cursor is, or begins at `start`.
     ///
     /// # Errors
-    /// When the store fails or belongs to another deployment.
+    /// When the store fails. That it belongs to another deployment shows at the first contact, in [`Follower::next`].
     pub async fn new(
         rpc: &Rpc,
         store: SharedStore,
@@ -85,8 +87,7 @@ impl Follower {
         start: u64,
         contracts: Vec<Address>,
     ) -> Result<Self, ChainError> {
-        let first = contracts.first().copied().unwrap_or_default();
-        store.bind_chain(&format!("{}:{first}", rpc.chain_id())).await?;
+        let contract = contracts.first().copied().unwrap_or_default();
         let cursor = store.cursor().await?;
         Ok(Self {
             fetcher: Fetcher::new(rpc.provider().clone(), contracts, config.max_range),
@@ -98,6 +99,7 @@ impl Follower {
             ahead: None,
             wait: config.poll(),
             reached: false,
+            unbound: Some(format!("{}:{contract}", rpc.chain_id())),
         })
     }
 
@@ -111,7 +113,7 @@ impl Follower {
     /// update is committed, the same blocks come again.
     ///
     /// # Errors
-    /// Only when the store fails.
+    /// Only when the store fails or belongs to another chain.
     pub async fn next(&mut self) -> Result<Update, ChainError> {
         loop {
             match self.look().await {
@@ -178,6 +180,7 @@ impl Follower {
         if self.ahead.as_ref().is_some_and(|ahead| ahead.from == from) {
             return self.take_ahead().await.map(Some);
         }
+        self.bind().await?;
         let head = self.fetcher.head(BlockNumberOrTag::Latest).await.map_err(FetchError::from)?;
         let head = head.ok_or(FetchError::Moved)?;
         metrics::gauge!("iono_chain_head").set(head.block.number as f64);
@@ -199,6 +202,16 @@ impl Follower {
             return Err(FetchError::Moved.into());
         }
         Ok(Some(update(fetched, head.block.number)?))
+    }
+
+    /// Ties the store to this chain by its first block: a devnet that was started anew has the same id and addresses.
+    async fn bind(&mut self) -> Result<(), LookError> {
+        let Some(deployment) = &self.unbound else { return Ok(()) };
+        let genesis = self.fetcher.head(BlockNumberOrTag::Earliest).await.map_err(FetchError::from)?;
+        let genesis = genesis.ok_or(FetchError::Moved)?.block.hash;
+        self.store.bind_chain(&format!("{deployment}:{genesis}")).await.map_err(ChainError::from)?;
+        self.unbound = None;
+        Ok(())
     }
 
     /// After a start at the head: an update without blocks, so that the caller need not wait for the next one to know

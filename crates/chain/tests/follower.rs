@@ -94,6 +94,18 @@ async fn a_reorg_deeper_than_remembered_is_survived() {
 }
 
 #[tokio::test]
+async fn a_devnet_started_anew_is_another_chain() {
+    let mut rig = Rig::new(Anvil::start().await.unwrap()).await;
+    catch_up(&mut rig.follower().await).await;
+    let store = rig.store.clone();
+    tokio::time::sleep(Duration::from_secs(1)).await; // another second, another first block
+    rig = Rig::new(Anvil::start().await.unwrap()).await;
+    rig.store = store;
+    let error = rig.follower().await.next().await.unwrap_err().to_string();
+    assert!(error.contains("give each deployment its own store"), "{error}");
+}
+
+#[tokio::test]
 async fn long_histories_are_read_in_ranges() {
     let mut rig = Rig::new(Anvil::start().await.unwrap()).await;
     for text in ["a", "b", "c"] {

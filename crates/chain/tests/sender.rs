@@ -129,6 +129,23 @@ async fn stray_transactions_do_not_jam_the_nonces() {
 }
 
 #[tokio::test]
+async fn a_nonce_that_nothing_uses_is_filled() {
+    let rig = Rig::new(Anvil::start().await.unwrap()).await;
+    rig.anvil.provider().anvil_set_auto_mine(false).await.unwrap();
+    stray(&rig).await;
+    pool_holds(&rig, 1).await;
+    let sender = rig.sender().await;
+    let task = submit(&rig, &sender, "behind");
+    pool_holds(&rig, 2).await;
+    // The stray transaction vanishes, and ours waits behind its nonce.
+    rig.anvil.provider().anvil_drop_all_transactions().await.unwrap();
+    pool_holds(&rig, 2).await;
+    rig.anvil.mine(1).await.unwrap();
+    tokio::time::timeout(LIMIT, task).await.unwrap().unwrap().unwrap();
+    assert_eq!(rig.echoed().await, ["behind"]);
+}
+
+#[tokio::test]
 async fn a_dropped_transaction_is_sent_again() {
     let rig = Rig::new(Anvil::start().await.unwrap()).await;
     let sender = rig.sender().await;

@@ -39,6 +39,23 @@ async fn resolves_in_the_first_possible_block() {
 }
 
 #[tokio::test]
+async fn postgres_keeps_it_as_well() {
+    let postgres = iono_testkit::Postgres::start().unwrap();
+    let world = World::new().await;
+    let keeper = world.keeper(10, None, "").await;
+    let text = std::fs::read_to_string(&keeper.config).unwrap();
+    std::fs::write(&keeper.config, format!("store = '{}'\n{text}", postgres.url())).unwrap();
+    for _ in 0..2 {
+        let mut daemon = keeper.run().await;
+        let order = world.order().await;
+        world.until_resolved(order).await;
+        assert_eq!(world.order_state(order).await, OrderState::Matched, "{}", daemon.logs());
+        daemon.kill().await.unwrap();
+    }
+    assert!(keeper.json("status").await["cursor"].as_u64().unwrap() > 0);
+}
+
+#[tokio::test]
 async fn an_order_without_bids_is_refunded() {
     let world = World::new().await;
     let keeper = world.keeper(10, None, "").await;

@@ -121,14 +121,7 @@ impl Sender {
         let body = Job::new(to, data, value).to_json()?;
         let sender = self.shared.address;
         let queued = Intent { key: key.to_owned(), sender, state: IntentState::Queued, nonce: None, body };
-        let guard = self.shared.journal.lock().await;
-        let stored = self.shared.store.record_intent(&queued).await?;
-        fail_point("chain.after_journal");
-        if stored.state.is_open() {
-            self.shared.lock().entry(key.to_owned()).or_insert(stored);
-            self.shared.changed();
-        }
-        drop(guard);
+        self.shared.record(queued).await?;
         self.outcome(key).await
     }
 
@@ -190,6 +183,18 @@ impl Shared {
 
     fn changed(&self) {
         self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Writes a new intent to the journal, and hands it to the worker unless one of its key is final already.
+    async fn record(&self, intent: Intent) -> Result<(), iono_store::StoreError> {
+        let _guard = self.journal.lock().await;
+        let stored = self.store.record_intent(&intent).await?;
+        fail_point("chain.after_journal");
+        if stored.state.is_open() {
+            self.lock().entry(stored.key.clone()).or_insert(stored);
+            self.changed();
+        }
+        Ok(())
     }
 
     /// Writes an intent to the journal and then to memory.

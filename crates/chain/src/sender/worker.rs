@@ -24,8 +24,9 @@ use super::{Mined, Shared};
 use crate::{Rpc, SenderConfig};
 use std::sync::Arc;
 
-/// How long a nonce must be seen as used by something else before it is believed: the receipt may lag behind.
-const DOUBT: Duration = Duration::from_secs(2);
+/// How long a nonce must be seen as used by something else before it is believed, since the receipt may lag behind: this
+/// long and two blocks, or the longer time.
+const DOUBT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(15));
 /// How often the balance is looked at.
 const BALANCE: Duration = Duration::from_secs(30);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -43,8 +44,8 @@ pub(super) struct Worker {
     journal: Check,
     /// The nonce that follows all we know of; a higher one on the chain is a stray transaction's doing.
     expected: Option<u64>,
-    /// Intents whose nonce is used, though no receipt of theirs shows; since when.
-    doubts: HashMap<String, Instant>,
+    /// Intents whose nonce is used, though no receipt of theirs shows; since when and which block.
+    doubts: HashMap<String, (Instant, u64)>,
     /// Head at which mined intents were last compared.
     compared: u64,
     /// An intent was mined since then.
@@ -158,7 +159,28 @@ impl Worker {
             }
             self.launch(intent, &account).await?;
         }
-        Ok(())
+        self.fill_gap(&account).await
+    }
+
+    /// A nonce below those in flight that nothing uses, because a stray transaction vanished or the contract came to
+    /// refuse the call that had it, would hold the others up for ever: it is used for nothing.
+    async fn fill_gap(&self, account: &Account) -> Result<(), TickError> {
+        let nonces: BTreeSet<u64> = {
+            let open = self.shared.lock();
+            if open.values().any(|i| i.state == IntentState::Queued) {
+                return Ok(()); // the next one to be sent takes it
+            }
+            open.values().filter(|i| i.state == IntentState::Sent).filter_map(|i| i.nonce).collect()
+        };
+        let (gap, address) = (account.pending, self.shared.address);
+        if nonces.contains(&gap) || nonces.range(gap..).next().is_none() {
+            return Ok(());
+        }
+        tracing::warn!(%address, nonce = gap, "nothing uses this nonce and others wait for it; filling it");
+        let body = Job::new(address, Bytes::new(), U256::ZERO).to_json()?;
+        let (key, state) = (format!("gap:{gap}:{}", now()), IntentState::Queued);
+        let filler = Intent { key, sender: address, state, nonce: None, body };
+        Ok(self.shared.record(filler).await?)
     }
 
     async fn account(&mut self) -> Result<Account, TickError> {
@@ -205,8 +227,11 @@ impl Worker {
         }
         let Some(nonce) = intent.nonce else { return self.requeue(intent, job).await };
         if account.latest > nonce {
-            let since = *self.doubts.entry(intent.key.clone()).or_insert_with(Instant::now);
-            if since.elapsed() < DOUBT {
+            let (since, head) =
+                *self.doubts.entry(intent.key.clone()).or_insert_with(|| (Instant::now(), account.head));
+            let (short, long) = DOUBT;
+            let sure = since.elapsed() >= long || since.elapsed() >= short && account.head >= head + 2;
+            if !sure {
                 return Ok(());
             }
             self.doubts.remove(&intent.key);
