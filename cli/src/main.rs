@@ -19,6 +19,7 @@ mod prices;
 mod probe;
 mod providers;
 mod remote;
+mod rollout;
 mod time;
 mod token;
 mod tx;

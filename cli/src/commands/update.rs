@@ -26,6 +26,7 @@ use crate::manifest_file;
 use crate::order::{Draft, Listed, bracket_steps, per_hour};
 use crate::output::Report;
 use crate::remote::{Need, Remote, Remotely};
+use crate::rollout::Rollout;
 use crate::token::{Token, Tokens};
 use crate::tx::{Sender, Sent, Step};
 
@@ -103,10 +104,11 @@ pub(crate) async fn run(context: &Context, args: &Update) -> Result<Report> {
     }
     let progress = context.output.progress();
     progress.wait("sending the manifest");
+    let rollout = rollout(context, &remote, &agreed, &manifest).await?;
     send(&remote, &manifest).await?;
     file.done = true;
     file.save(&context.home)?;
-    let ready = wait(context, &remote, manifest.hash()).await?;
+    let ready = wait(context, &remote, &rollout).await?;
     drop(progress);
     let json = json!({
         "lease": args.lease,
@@ -259,13 +261,28 @@ fn tell(context: &Context, words: &LeaseWords, rate: Rate, token: &Token) {
     context.output.note(&format!("price: {old} → {new}; for the time left {change}, before fees"));
 }
 
+/// What must become of the workload: from the manifest and status before to the new manifest.
+async fn rollout(
+    context: &Context,
+    remote: &Remote,
+    agreed: &Agreed,
+    new: &SaltedManifest,
+) -> Result<Rollout> {
+    let kept = LeaseFile::load(&context.home, agreed.manifest_hash)?.map(|kept| kept.salted()).transpose()?;
+    let old = match kept {
+        Some(kept) => Some(kept),
+        None => remote.client.get_manifest(remote.lease).await.ok(),
+    };
+    let before = remote.client.status(remote.lease).await.ok();
+    Ok(Rollout::new(old.as_ref().map(SaltedManifest::manifest), before.as_ref(), new))
+}
+
 /// Waits until the provider serves the new manifest; `false` when it takes longer than people wait.
-async fn wait(context: &Context, remote: &Remote, hash: B256) -> Result<bool> {
+async fn wait(context: &Context, remote: &Remote, rollout: &Rollout) -> Result<bool> {
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
         if let Ok(status) = remote.client.status(remote.lease).await {
-            let serves = status.services.iter().all(|service| service.ready >= service.desired);
-            if status.manifest_hash == Some(hash) && serves && !status.services.is_empty() {
+            if rollout.is_done(&status) {
                 return Ok(true);
             }
             if status.state == LeaseState::Closed {
