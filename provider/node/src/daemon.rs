@@ -74,6 +74,10 @@ pub async fn run(config: Config, source: reload::Source) -> Result<()> {
 
     shutdown.drain(DRAIN).await;
     node.save().await?;
+    // Requests to tenants' services that are under way may finish.
+    if let Ok(node) = Arc::try_unwrap(node) {
+        node.router.shutdown(DRAIN / 3).await;
+    }
     tracing::info!("ended; workloads run on");
     Ok(())
 }

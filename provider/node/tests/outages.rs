@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{Market, SOON};
 use iono_bindings::{ILeaseBook, IProviderRegistry};
-use iono_primitives::{CloseReason, LeaseState, OrderId};
+use iono_primitives::{CloseReason, LeaseState};
 use iono_testkit::{Devnet, Proxy, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,15 +104,7 @@ async fn without_its_engine_it_does_not_bid_and_keeps_its_leases() {
 
     std::fs::remove_file(&socket).unwrap();
     eventually("red health", SOON, || async { (!market.is_green().await).then_some(()) }).await.unwrap();
-    let refused = market.order("nobody", 1).await;
-    let client = market.client().await;
-    let answer = eventually("a decision", SOON, || async {
-        let answer = client.why_no_bid(OrderId::from(refused.lease)).await.ok()?;
-        (!answer.reasons.is_empty()).then_some(answer)
-    })
-    .await
-    .unwrap();
-    assert!(answer.reasons[0].message.contains("engine"), "{answer:?}");
+    market.refuses("engine").await;
     assert_eq!(market.words(ordered.lease).await.lease_state(), Some(LeaseState::Active));
     assert!(market.get(&ordered).await);
 
@@ -154,6 +146,70 @@ async fn one_key_one_daemon_and_a_stray_transaction_does_no_harm() {
             || check["name"].as_str().unwrap().starts_with("limit")),
         "{failed:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_gas_or_disk_it_does_not_bid_and_says_so() {
+    let mut market = Market::open().await;
+    let mut daemon = market.start().await;
+    market.devnet.anvil.fund(market.hot.address(), 1_000).await.unwrap();
+    eventually("the gas to be missed", SOON, || async {
+        let (_, status, _) = market.command(&["status"]).await;
+        status["bidding"].as_str()?.contains("wei of gas").then_some(())
+    })
+    .await
+    .unwrap();
+    market.refuses("wei of gas").await;
+    market.devnet.anvil.fund(market.hot.address(), 10_u128.pow(18)).await.unwrap();
+    let ordered = market.active_lease("gas again").await;
+    market.assert_once(ordered.lease).await;
+    daemon.terminate(SOON).await.unwrap();
+
+    market.set.push("runtime.disk_floor=1000Ti".to_owned());
+    // Its health is red from the start, so it is not waited for.
+    let _daemon = market.start_anyhow();
+    eventually("red health", SOON, || async { market.red().await.filter(|red| red.contains("disk full")) })
+        .await
+        .unwrap();
+    market.refuses("disk full").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_price_holds_from_the_next_bid_on_and_a_wrong_one_changes_nothing() {
+    let market = Market::open().await;
+    let _daemon = market.start().await;
+    let first = market.active_lease("cheap").await;
+    let text = std::fs::read_to_string(&market.config).unwrap();
+    std::fs::write(&market.config, text.replace("cpu = 0.01", "cpu = 0.02")).unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let second = market.active_lease("dear").await;
+    let (cheap, dear) = (market.words(first.lease).await.rate, market.words(second.lease).await.rate);
+    assert!(dear > cheap, "{dear} {cheap}");
+    std::fs::write(&market.config, text.replace("cpu = 0.01", "cpu = 0.03\nsped = 1")).unwrap();
+    eventually("red health", SOON, || async { market.red().await.filter(|red| red.contains("sped")) })
+        .await
+        .unwrap();
+    let third = market.active_lease("still dear").await;
+    assert_eq!(market.words(third.lease).await.rate, dear);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_does_what_sqlite_does() {
+    let postgres = tokio::task::spawn_blocking(|| iono_testkit::Postgres::start().unwrap()).await.unwrap();
+    let mut market = Market::open().await;
+    market.set.push(format!("store.url={}", postgres.database("provider").unwrap()));
+    let mut daemon = market.start().await;
+    let ordered = market.whole_lease("postgres").await;
+    daemon.kill().await.unwrap();
+    let _daemon = market.start().await;
+    market.answers(&ordered).await;
+    market.assert_once(ordered.lease).await;
+    market.close(ordered.lease).await;
+    eventually("an empty engine", SOON, || async {
+        market.containers(ordered.lease).await.is_empty().then_some(())
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -207,8 +207,6 @@ pub struct Leases {
     pub image_timeout: Seconds,
     /// Restarts without a healthy minute before the lease is closed.
     pub crash_limit: u32,
-    /// Time that the last logs and exit reasons are kept after a lease ends.
-    pub log_retention: Seconds,
     /// How often desired and actual state are compared.
     pub reconcile_every: Seconds,
 }
@@ -418,7 +416,6 @@ impl Default for Leases {
             manifest_timeout: Seconds::secs(3_600),
             image_timeout: Seconds::secs(1_800),
             crash_limit: 10,
-            log_retention: Seconds::secs(24 * 3_600),
             reconcile_every: Seconds::secs(5),
         }
     }

@@ -95,6 +95,7 @@ impl Reconciler {
         if let Some(observed) = observed {
             self.orphans(&observed).await;
         }
+        self.node.book().forget_done();
         if let Err(error) = self.node.save().await {
             tracing::error!(%error, "the state of leases cannot be written down yet");
         }

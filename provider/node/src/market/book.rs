@@ -23,6 +23,9 @@ const LEASES: &str = "lease";
 /// Orders that are over are remembered for `provider bids` and the public answer, up to this number.
 const REMEMBERED: usize = 5_000;
 
+/// Leases that are done are remembered for `provider leases` and `provider earnings`, up to this number.
+const DONE: usize = 1_000;
+
 /// An order and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tracked {
@@ -304,6 +307,15 @@ impl Book {
     pub fn drop_lease(&mut self, lease: LeaseId) {
         self.leases.remove(&lease);
         self.dirty.insert(Key::Lease(lease));
+    }
+
+    /// Forgets the oldest leases that are done, beyond those that are remembered.
+    pub fn forget_done(&mut self) {
+        let done: Vec<LeaseId> =
+            self.leases.values().filter(|lease| lease.is_done()).map(|lease| lease.id).collect();
+        for lease in done.iter().take(done.len().saturating_sub(DONE)) {
+            self.drop_lease(*lease);
+        }
     }
 
     /// Orders by id.

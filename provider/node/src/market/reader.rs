@@ -142,14 +142,6 @@ impl Reader {
         Ok((self.record(provider).await?.pin, next))
     }
 
-    /// Owner of the provider.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub async fn owner_of(&self, provider: ProviderId) -> Result<Address, ReadError> {
-        Ok(self.registry().ownerOf(provider.into()).call().await?)
-    }
-
     /// Own and counted stake in SPON wei, and what the tier asks for.
     ///
     /// # Errors
@@ -191,28 +183,12 @@ impl Reader {
         asset.await.unwrap_or_else(|| format!("token {token}"))
     }
 
-    /// The market's terms.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub async fn terms(&self) -> Result<TermsWord, ReadError> {
-        Ok(TermsWord::read([self.tokens().termsWord().call().await?]))
-    }
-
     /// A payee's ledger in the token's smallest unit, before the fee.
     ///
     /// # Errors
     /// [`ReadError`].
     pub async fn ledger_of(&self, provider: ProviderId, token: TokenId) -> Result<U256, ReadError> {
         Ok(self.escrow().ledgerOf(provider.into(), token.into()).call().await?.net)
-    }
-
-    /// Where cash-outs go.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub async fn payout_of(&self, provider: ProviderId) -> Result<Address, ReadError> {
-        Ok(self.escrow().payoutOf(provider.into()).call().await?)
     }
 
     /// The stored bids of an order.

@@ -214,6 +214,25 @@ filter = "info,iono_provider=debug"
         );
     }
 
+    /// What `/readyz` says while it is red.
+    pub async fn red(&self) -> Option<String> {
+        let answer = reqwest::get(format!("{}/readyz", self.health)).await.ok()?;
+        if answer.status().is_success() { None } else { answer.text().await.ok() }
+    }
+
+    /// Orders, and expects no bid for a reason with these words, told to everyone.
+    pub async fn refuses(&self, words: &str) {
+        let ordered = self.order("refused", 1).await;
+        let client = self.client().await;
+        let answer = eventually("a decision", SOON, || async {
+            let answer = client.why_no_bid(OrderId::from(ordered.lease)).await.ok()?;
+            (!answer.reasons.is_empty()).then_some(answer)
+        })
+        .await
+        .unwrap();
+        assert!(answer.reasons[0].message.contains(words), "{answer:?}");
+    }
+
     /// Whether `/readyz` is green.
     pub async fn is_green(&self) -> bool {
         reqwest::get(format!("{}/readyz", self.health)).await.is_ok_and(|answer| answer.status().is_success())
