@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use iono_manifest::{Deployment, Diagnostics, OrderPlan};
+use iono_manifest::{Deployment, Diagnostics, Format, OrderPlan};
 use iono_primitives::Region;
 use iono_primitives::money::format_decimal;
 use serde_json::{Value, json};
@@ -225,7 +225,7 @@ pub(crate) async fn manifest(context: &Context, args: &Manifest) -> Result<Repor
     let text = manifest_file::text(file)?;
     let deployment = match manifest_file::parse(&text) {
         Ok(deployment) => deployment,
-        Err(found) => return Ok(unusable(file, &found)),
+        Err(found) => return Ok(unusable(file, &text, &found)),
     };
     // Secrets that are not on this machine do not make a manifest bad; a deployment from here would fail.
     let missing = manifest_file::resolve(file, &deployment).err();
@@ -312,9 +312,9 @@ fn plain(value: &Value) -> &str {
 
 fn dialect(deployment: &Deployment) -> String {
     match deployment.format {
-        iono_manifest::Format::Icl10 => "ICL 1.0",
-        iono_manifest::Format::Akash20 => "Akash SDL 2.0",
-        iono_manifest::Format::Akash21 => "Akash SDL 2.1",
+        Format::Icl10 => "ICL 1.0",
+        Format::Akash20 => "Akash SDL 2.0",
+        Format::Akash21 => "Akash SDL 2.1",
     }
     .to_owned()
 }
@@ -332,11 +332,11 @@ fn cost(plan: &OrderPlan, duration: u32) -> Value {
 }
 
 /// A manifest that cannot be ordered, and why: the result of a check, so it goes to stdout.
-fn unusable(file: &Path, found: &Diagnostics) -> Report {
+fn unusable(file: &Path, text: &str, found: &Diagnostics) -> Report {
     let json = json!({
         "file": file,
         "ok": false,
-        "dialect": null,
+        "dialect": claimed(text),
         "errors": found,
         "warnings": [],
     });
@@ -346,9 +346,27 @@ fn unusable(file: &Path, found: &Diagnostics) -> Report {
     }
 }
 
+/// The dialect that a refused file says it is in, by its `version`.
+fn claimed(text: &str) -> Option<Format> {
+    let version = text.lines().find_map(|line| line.strip_prefix("version:"))?;
+    match version.split('#').next().unwrap_or_default().trim().trim_matches(['"', '\'']) {
+        "1.0" => Some(Format::Icl10),
+        "2.0" => Some(Format::Akash20),
+        "2.1" => Some(Format::Akash21),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refused_files_have_a_dialect_too() {
+        assert_eq!(claimed("---\nversion: \"2.0\"\nservices: {}\n"), Some(Format::Akash20));
+        assert_eq!(claimed("version: '1.0' # ours\n"), Some(Format::Icl10));
+        assert_eq!(claimed("base_model: x\n"), None);
+    }
 
     #[test]
     fn regions_contain_their_zones() {
