@@ -265,7 +265,7 @@ listen = "{metrics}"
 # Tests move the chain's clock by hours.
 max_clock_skew = "30d"
 [reserve]
-cpu = "0.1"
+cpu = "0.05"
 memory = "256Mi"
 storage = "1Gi"
 [offer]

@@ -17,6 +17,8 @@ use crate::figures::{Figures, Gas};
 
 /// Runs of the race against the engine by hand.
 const RUNS: usize = 7;
+/// What the tenant pays at most, in dollars an hour: the dear provider bids too, and loses by its price.
+const MAX_RATE: &str = "0.1";
 /// An hour, so that the holdback passes and the lease may be rated.
 const AN_HOUR: u64 = 3_700;
 
@@ -58,7 +60,7 @@ impl Story {
         timeline.step("matchmaker", "start", None, "resolves each order as soon as its seed exists");
 
         let mut nodes = Vec::new();
-        for (name, cpu, price) in [("fair", "2", 0.01), ("small", "0.1", 0.01), ("dear", "2", 0.05)] {
+        for (name, cpu, price) in [("fair", "2", 0.05), ("small", "0.1", 0.05), ("dear", "2", 0.2)] {
             let plan = NodePlan { cpu: cpu.to_owned(), price, ..NodePlan::new(name) };
             let mut node = network.provider(plan).await?;
             node.run().await?;
@@ -103,7 +105,8 @@ impl Story {
 
     /// First order: one signature from a key that has test dollars and nothing else.
     async fn rent(&mut self) -> Result<Value> {
-        let deployed = self.tenant.json(&["deploy", &self.hello(), "--token", "1"]).await?;
+        let deployed =
+            self.tenant.json(&["deploy", &self.hello(), "--token", "1", "--max-rate", MAX_RATE]).await?;
         self.timeline_of(&deployed)?;
         let order = number(&deployed, "/order")?;
         let blocks = |name: &str| number(&deployed, &format!("/blocks/{name}"));
@@ -161,14 +164,14 @@ impl Story {
     /// Buys time, then goes to two replicas while requests keep coming.
     async fn change(&mut self, lease: u64, url: &str) -> Result<()> {
         let lease_arg = lease.to_string();
-        self.tenant.json(&["extend", &lease_arg, "2h"]).await?;
+        self.tenant.json(&["extend", &lease_arg, "4h"]).await?;
         let extended = events::last::<ILeaseBook::LeaseExtended>(
             self.network.anvil.provider(),
             self.network.book.lease_book,
             |event| event.lease == U256::from(lease),
         );
         let extended = extended.await?;
-        self.timeline.step("tenant", "extend by two hours", Some((extended.block, extended.gas)), "");
+        self.timeline.step("tenant", "extend by four hours", Some((extended.block, extended.gas)), "");
 
         let two = self.network.dir().join("hello-2.yaml");
         let one = std::fs::read_to_string(self.hello())?;
@@ -196,11 +199,15 @@ impl Story {
         Ok(())
     }
 
-    /// An hour later: rate and close; the provider is paid after the holdback; nothing is left behind.
+    /// Two hours later: the provider is paid what the holdback has let go, the tenant rates and closes; nothing is left.
     async fn part(&mut self, lease: u64) -> Result<()> {
         let lease_arg = lease.to_string();
-        self.network.anvil.advance(AN_HOUR).await?;
-        self.timeline.step("chain", "let an hour pass", None, "");
+        self.network.anvil.advance(2 * AN_HOUR).await?;
+        self.timeline.step("chain", "let two hours pass", None, "");
+        // An hour of it is behind the holdback now, and an hour that was paid may be rated.
+        self.nodes[0].json(&["cash-out"]).await?;
+        let out = self.cashed_out().await?;
+        self.timeline.step("fair", "settle and cash out", Some(out), "");
         self.tenant.json(&["rate", &lease_arg, "5"]).await?;
         self.timeline.step("tenant", "rate with five stars", None, "");
         self.tenant.json(&["close", &lease_arg]).await?;
@@ -212,10 +219,6 @@ impl Story {
             "what was not used is back in the wallet",
         );
         self.nothing_left(lease).await?;
-        self.network.anvil.advance(AN_HOUR).await?;
-        self.nodes[0].json(&["cash-out"]).await?;
-        let out = self.cashed_out().await?;
-        self.timeline.step("fair", "settle and cash out", Some((out.0, out.1)), "");
         Ok(())
     }
 
@@ -232,7 +235,8 @@ impl Story {
             None,
             "prices and shares are read again while it runs",
         );
-        let deployed = self.tenant.json(&["deploy", &self.hello(), "--token", "1"]).await?;
+        let deployed =
+            self.tenant.json(&["deploy", &self.hello(), "--token", "1", "--max-rate", MAX_RATE]).await?;
         self.gas.permit_and_create = self.created(number(&deployed, "/order")?).await?.gas;
         self.timeline_of(&deployed)?;
         self.tenant.json(&["close", &number(&deployed, "/lease")?.to_string()]).await?;
@@ -247,7 +251,8 @@ impl Story {
         for run in 0..RUNS {
             let port = iono_testkit::free_port()?;
             let by_hand = engine::by_hand(hello::IMAGE, &name, hello::PORT, port).await?;
-            let deployed = self.tenant.json(&["deploy", &self.hello(), "--token", "1"]).await?;
+            let deployed =
+                self.tenant.json(&["deploy", &self.hello(), "--token", "1", "--max-rate", MAX_RATE]).await?;
             let ours = field(&deployed, "/seconds/manifest_to_http")?;
             let ours = ours.as_f64().context("manifest_to_http is no number")?;
             let order = number(&deployed, "/order")?;
