@@ -140,6 +140,7 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
     }
 
     /// @inheritdoc ILeaseBook
+    // slither-disable-next-line reentrancy-no-eth
     function update(Quote calldata quote, Spec calldata spec, bytes calldata signature) external {
         uint256 lease = quote.lease;
         (uint256 w0, uint256 w1) = _load(lease);

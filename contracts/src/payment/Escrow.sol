@@ -71,6 +71,7 @@ contract Escrow is IEscrow, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IEscrow
+    // slither-disable-next-line reentrancy-no-eth
     function permitAndDeposit(
         uint256 wallet,
         uint256 token,

@@ -264,6 +264,7 @@ contract ProviderRegistry is IProviderRegistry, AccessManaged {
         delete _proposals[proposal];
     }
 
+    // slither-disable-next-line reentrancy-no-eth
     function _register(uint256 proposal, address owner, ProviderRecord memory record_)
         private
         returns (uint256 provider)
