@@ -33,7 +33,7 @@ async fn a_nonce_comes_back_the_bill_is_exact_and_nothing_is_left() {
     let url = text(&deployed, "/urls/0").unwrap();
 
     // The nonce by URL, by log and by shell.
-    let (_, body) = http::get(&format!("{url}/{nonce}")).await.unwrap();
+    let (_, body) = http::get(&format!("{url}{nonce}")).await.unwrap();
     assert!(body.contains(&format!("nonce {nonce}")), "{body}");
     let log = tenant.output(&["logs", &lease_arg, "--tail", "20"]).await.unwrap();
     let log = String::from_utf8_lossy(&log.stdout).into_owned();
