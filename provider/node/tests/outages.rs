@@ -161,6 +161,12 @@ async fn without_gas_or_disk_it_does_not_bid_and_says_so() {
     .unwrap();
     market.refuses("wei of gas").await;
     market.devnet.anvil.fund(market.hot.address(), 10_u128.pow(18)).await.unwrap();
+    eventually("bidding again", SOON, || async {
+        let (_, status, _) = market.command(&["status"]).await;
+        (status["bidding"] == "yes").then_some(())
+    })
+    .await
+    .unwrap();
     let ordered = market.active_lease("gas again").await;
     market.assert_once(ordered.lease).await;
     daemon.terminate(SOON).await.unwrap();

@@ -11,8 +11,7 @@ use iono_bindings::ILeaseBook::ILeaseBookEvents;
 use iono_bindings::IOrderBook::IOrderBookEvents;
 use iono_bindings::{
     AddressBook, BidWord, IERC20, IEscrow, ILeaseAccess, ILeaseBook, IMatchPolicy, IOrderBook,
-    IPaymentTokens, IProviderRegistry, IStakingManager, LeaseWords, ProfileWord, ProviderRecord, TermsWord,
-    TokenWord,
+    IPaymentTokens, IProviderRegistry, IStakingManager, LeaseWords, ProfileWord, ProviderRecord, TokenWord,
 };
 use iono_primitives::{LeaseId, LeaseState, OrderId, ProviderId, TokenId, WalletId};
 
