@@ -13,7 +13,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use iono_store::{BlockRef, StoredLog};
 
 /// Requests at once near the head.
-const PARALLEL: usize = 8;
+const PARALLEL: usize = 16;
 /// Fewer logs than this and the next range is twice as long.
 const FEW_LOGS: usize = 5_000;
 
@@ -55,14 +55,15 @@ pub(crate) struct Fetcher {
     contracts: Arc<[Address]>,
     /// Blocks per request now.
     range: Arc<AtomicU64>,
-    max_range: u64,
+    /// More than this was refused, or is not wanted.
+    ceiling: Arc<AtomicU64>,
 }
 
 impl Fetcher {
     pub(crate) fn new(provider: DynProvider, contracts: Vec<Address>, max_range: u64) -> Self {
         let max_range = max_range.max(1);
-        let range = Arc::new(AtomicU64::new(max_range.min(2_000)));
-        Self { provider, contracts: contracts.into(), range, max_range }
+        let (range, ceiling) = (Arc::new(AtomicU64::new(max_range)), Arc::new(AtomicU64::new(max_range)));
+        Self { provider, contracts: contracts.into(), range, ceiling }
     }
 
     /// A block's header; `None` when the chain is not that long.
@@ -80,27 +81,36 @@ impl Fetcher {
         self.head(number.into()).await?.ok_or(FetchError::Moved)
     }
 
-    /// Blocks `from` to `last` at most, all of them final.
-    pub(crate) async fn final_range(&self, from: u64, last: u64) -> Result<Fetched, FetchError> {
+    /// Where a range that begins at `from` should end: as long as the endpoint bears, but not beyond `last`.
+    pub(crate) fn range_end(&self, from: u64, last: u64) -> u64 {
+        last.min(from.saturating_add(self.range.load(Ordering::Relaxed).max(1) - 1))
+    }
+
+    /// Blocks `from` to `to`, all of them final; to an earlier block when the endpoint refuses that many.
+    pub(crate) async fn final_range(&self, from: u64, mut to: u64) -> Result<Fetched, FetchError> {
         loop {
-            let range = self.range.load(Ordering::Relaxed).max(1);
-            let to = last.min(from.saturating_add(range - 1));
             let filter = Filter::new().address(self.contracts.to_vec()).from_block(from).to_block(to);
-            match self.provider.get_logs(&filter).await {
+            let (logs, last) = tokio::join!(self.provider.get_logs(&filter), self.must_head(to));
+            match logs {
                 Ok(logs) => {
                     if logs.len() < FEW_LOGS {
-                        self.range.store((range * 2).min(self.max_range), Ordering::Relaxed);
+                        let longer = ((to - from + 1) * 2).min(self.ceiling.load(Ordering::Relaxed));
+                        self.range.fetch_max(longer, Ordering::Relaxed);
                     }
                     let logs = logs.into_iter().map(stored).collect::<Result<_, _>>()?;
-                    return Ok(Fetched { from, blocks: vec![self.must_head(to).await?], logs });
+                    return Ok(Fetched { from, blocks: vec![last?], logs });
                 }
                 Err(error) => {
                     // "Too many results", "range too large", a timeout: providers word it in many ways.
-                    self.range.store((range / 2).max(1), Ordering::Relaxed);
-                    if range == 1 || !matches!(error, RpcError::ErrorResp(_)) {
+                    let half = ((to - from).div_ceil(2)).max(1);
+                    self.range.store(half, Ordering::Relaxed);
+                    // Not much less than what was refused, so that it need not be refused often.
+                    self.ceiling.fetch_min(half + half / 2, Ordering::Relaxed);
+                    if from == to || !matches!(error, RpcError::ErrorResp(_)) {
                         return Err(error.into());
                     }
-                    tracing::debug!(%error, range, "the RPC refused a range; asking for half of it");
+                    tracing::debug!(%error, from, to, "the RPC refused a range; asking for half of it");
+                    to = from + half - 1;
                 }
             }
         }

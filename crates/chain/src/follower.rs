@@ -2,6 +2,7 @@
 //! is handed out by [`Follower::next`] and becomes durable, with the caller's own changes, by [`Follower::commit`]; a
 //! process that dies in between gets it again.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use alloy::eips::BlockNumberOrTag;
@@ -51,11 +52,20 @@ impl Update {
     }
 }
 
+/// Final ranges that are read at once: while one is decoded and another is stored, the endpoint works on a third.
+const AHEAD: usize = 3;
+
 /// A final range that is being read.
 struct Ahead {
     from: u64,
-    last_final: u64,
+    to: u64,
     task: JoinHandle<Result<Fetched, FetchError>>,
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// Reads one chain into one store.
@@ -66,8 +76,10 @@ pub struct Follower {
     depth: u64,
     wake: Wake,
     cursor: Option<BlockRef>,
-    /// The next final range, read while the caller works on the last one.
-    ahead: Option<Ahead>,
+    /// The next final ranges, in order and without gaps.
+    ahead: VecDeque<Ahead>,
+    /// The last block that was final when the head was read.
+    last_final: u64,
     wait: Duration,
     /// The caller was told at least once that the head is reached.
     reached: bool,
@@ -96,7 +108,8 @@ impl Follower {
             depth: config.finality_depth,
             wake: Wake::new(config.poll(), config.ws.clone()),
             cursor,
-            ahead: None,
+            ahead: VecDeque::new(),
+            last_final: 0,
             wait: config.poll(),
             reached: false,
             unbound: Some(format!("{}:{contract}", rpc.chain_id())),
@@ -146,7 +159,7 @@ impl Follower {
                 fail_point("chain.before_rollback");
                 self.store.rollback(*to, changes).await?;
                 self.cursor = self.store.cursor().await?;
-                self.ahead = None;
+                self.ahead.clear();
                 metrics::counter!("iono_chain_reorgs_total").increment(1);
             }
             Update::Blocks { from, to, logs, blocks, .. } => {
@@ -177,9 +190,10 @@ impl Follower {
 
     async fn look(&mut self) -> Result<Option<Update>, LookError> {
         let from = self.from();
-        if self.ahead.as_ref().is_some_and(|ahead| ahead.from == from) {
+        if self.ahead.front().is_some_and(|ahead| ahead.from == from) {
             return self.take_ahead().await.map(Some);
         }
+        self.ahead.clear();
         self.bind().await?;
         let head = self.fetcher.head(BlockNumberOrTag::Latest).await.map_err(FetchError::from)?;
         let head = head.ok_or(FetchError::Moved)?;
@@ -190,9 +204,9 @@ impl Follower {
         if head.block.number < from {
             return Ok(self.nothing_new(head));
         }
-        let last_final = head.block.number.saturating_sub(self.depth);
-        if from <= last_final {
-            self.read_ahead(from, last_final);
+        self.last_final = head.block.number.saturating_sub(self.depth);
+        if from <= self.last_final {
+            self.read_ahead(from);
             return self.take_ahead().await.map(Some);
         }
         let fetched = self.fetcher.near_head(from, head).await?;
@@ -272,24 +286,37 @@ impl Follower {
         Ok(head.is_some_and(|head| head.block.hash == block.hash))
     }
 
-    fn read_ahead(&mut self, from: u64, last_final: u64) {
-        let fetcher = self.fetcher.clone();
-        let task = tokio::spawn(async move { fetcher.final_range(from, last_final).await });
-        self.ahead = Some(Ahead { from, last_final, task });
+    /// Begins to read final ranges from `next` on, as many as may be read at once.
+    fn read_ahead(&mut self, mut next: u64) {
+        while self.ahead.len() < AHEAD && next <= self.last_final {
+            let (from, to) = (next, self.fetcher.range_end(next, self.last_final));
+            let fetcher = self.fetcher.clone();
+            let task = tokio::spawn(async move { fetcher.final_range(from, to).await });
+            self.ahead.push_back(Ahead { from, to, task });
+            next = to + 1;
+        }
     }
 
-    /// Gives the range that was read and begins with the next, so that the network and the store work at once.
+    /// Gives the first range that is being read and begins another, so that network, decoder and store work at once.
     async fn take_ahead(&mut self) -> Result<Update, LookError> {
-        let Some(ahead) = &mut self.ahead else { return Err(FetchError::Moved.into()) };
-        let result = (&mut ahead.task).await;
-        let last_final = ahead.last_final;
-        self.ahead = None;
-        let fetched = result.map_err(|_| FetchError::Moved)??;
-        let next = fetched.blocks.last().map_or(fetched.from, |last| last.block.number) + 1;
-        if next <= last_final {
-            self.read_ahead(next, last_final);
+        let Some(first) = self.ahead.front_mut() else { return Err(FetchError::Moved.into()) };
+        let result = (&mut first.task).await;
+        let planned = first.to;
+        self.ahead.pop_front();
+        let fetched = match result {
+            Ok(Ok(fetched)) => fetched,
+            failed => {
+                self.ahead.clear();
+                return Err(failed.map_err(|_| FetchError::Moved)?.err().unwrap_or(FetchError::Moved).into());
+            }
+        };
+        let end = fetched.blocks.last().map_or(fetched.from, |last| last.block.number);
+        if end != planned {
+            // The endpoint bore less than was planned for: what follows begins elsewhere.
+            self.ahead.clear();
         }
-        update(fetched, last_final + self.depth)
+        self.read_ahead(self.ahead.back().map_or(end, |last| last.to) + 1);
+        update(fetched, self.last_final + self.depth)
     }
 }
 

@@ -4,13 +4,20 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use alloy::transports::http::reqwest;
+use axum::routing::post;
+use axum::{Json, Router};
 
 use iono_chain::{ChainError, Rpc, Update};
 use iono_store::Change;
 use iono_telemetry::Health;
 use iono_testkit::{Anvil, Proxy, free_port};
 use proptest::prelude::*;
+use serde_json::{Value, json};
 use support::{Rig, catch_up};
 
 #[tokio::test]
@@ -117,6 +124,48 @@ async fn long_histories_are_read_in_ranges() {
     let updates = catch_up(&mut follower).await;
     assert!(updates.len() >= 600 / 70, "{}", updates.len());
     assert_eq!(rig.stored().await, ["a", "b", "c"]);
+}
+
+/// An endpoint that refuses ranges of more than `most` blocks, as public ones do, in front of a real chain.
+async fn stingy(target: String, most: u64, refusals: Arc<AtomicUsize>) -> String {
+    let client = reqwest::Client::new();
+    let answer = move |Json(request): Json<Value>| {
+        let (client, target, refusals) = (client.clone(), target.clone(), refusals.clone());
+        async move {
+            let number = |key: &str| {
+                let text = request["params"][0][key].as_str()?.trim_start_matches("0x").to_owned();
+                u64::from_str_radix(&text, 16).ok()
+            };
+            if let (Some(from), Some(to)) = (number("fromBlock"), number("toBlock"))
+                && to - from >= most
+            {
+                refusals.fetch_add(1, Ordering::SeqCst);
+                let error = json!({ "code": -32005, "message": "block range is too wide" });
+                return Json(json!({ "jsonrpc": "2.0", "id": request["id"], "error": error }));
+            }
+            let answer = client.post(target).json(&request).send().await.unwrap();
+            Json(serde_json::from_str(&answer.text().await.unwrap()).unwrap())
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/", post(answer))).await });
+    url
+}
+
+#[tokio::test]
+async fn refused_ranges_are_halved() {
+    let mut rig = Rig::new(Anvil::start().await.unwrap()).await;
+    for text in ["a", "b", "c"] {
+        rig.emit(text).await;
+        rig.anvil.mine(300).await.unwrap();
+    }
+    let refusals = Arc::new(AtomicUsize::new(0));
+    rig.config.rpc = vec![stingy(rig.anvil.url(), 100, refusals.clone()).await.parse().unwrap()];
+    let updates = catch_up(&mut rig.follower().await).await;
+    assert_eq!(rig.stored().await, ["a", "b", "c"]);
+    let (updates, refusals) = (updates.len(), refusals.load(Ordering::SeqCst));
+    assert!(updates < 30 && refusals < 20, "{updates} updates, {refusals} refusals");
 }
 
 #[tokio::test]
