@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.37;
 
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
+
 import {IEscrow} from "../../src/interfaces/IEscrow.sol";
 import {Escrow} from "../../src/payment/Escrow.sol";
 import {MarketBase} from "../market/MarketBase.sol";
@@ -72,6 +74,47 @@ contract EscrowWalletsTest is MarketBase {
         vm.expectRevert(abi.encodeWithSelector(IEscrow.Escrow_TooMuch.selector, DOLLAR, held));
         vm.prank(tenant);
         escrow.deposit(wallet, DOLLAR, type(uint96).max);
+    }
+
+    function test_permitAndDeposit() public {
+        (address signer, uint8 v, bytes32 r, bytes32 s) = _permit(7e6);
+        vm.prank(signer);
+        escrow.permitAndDeposit(wallet, DOLLAR, 7e6, 1_900_000_000, v, r, s);
+        assertEq(_free(), 10_007e6);
+        assertEq(dollar.allowance(signer, address(escrow)), 0);
+    }
+
+    /// Somebody spent the permit first: the allowance is there, so the deposit goes through.
+    function test_permitAndDeposit_survivesAFrontRunPermit() public {
+        (address signer, uint8 v, bytes32 r, bytes32 s) = _permit(7e6);
+        dollar.permit(signer, address(escrow), 7e6, 1_900_000_000, v, r, s);
+        vm.prank(signer);
+        escrow.permitAndDeposit(wallet, DOLLAR, 7e6, 1_900_000_000, v, r, s);
+        assertEq(_free(), 10_007e6);
+    }
+
+    function test_permitAndDeposit_withoutPermitOrAllowance() public {
+        (address signer, uint8 v, bytes32 r, bytes32 s) = _permit(7e6);
+        vm.expectRevert();
+        vm.prank(signer);
+        escrow.permitAndDeposit(wallet, DOLLAR, 7e6 + 1, 1_900_000_000, v, r, s);
+    }
+
+    function _permit(uint256 amount) private returns (address signer, uint8 v, bytes32 r, bytes32 s) {
+        uint256 key;
+        (signer, key) = makeAddrAndKey("signer");
+        dollar.mint(signer, 100e6);
+        bytes32 permit = keccak256(
+            abi.encode(
+                keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"),
+                signer,
+                address(escrow),
+                amount,
+                0,
+                1_900_000_000
+            )
+        );
+        (v, r, s) = vm.sign(key, MessageHashUtils.toTypedDataHash(dollar.DOMAIN_SEPARATOR(), permit));
     }
 
     function test_withdraw() public {
