@@ -14,13 +14,16 @@ use crate::node::Node;
 
 /// Wait before a failed write or read is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// The check turns red when nothing was heard of the chain for so long.
+/// Old logs are dropped every so many blocks.
+const PRUNE_EVERY: u64 = 1_000;
+/// Without a new block for so long the chain is asked whether it is there.
 const SILENCE: Duration = Duration::from_secs(20);
 
 /// Follows until `token` is cancelled.
 pub async fn run(node: Arc<Node>, mut follower: Follower, check: Check, token: CancellationToken) {
     // What has to be read again once the head is reached.
     let mut wake = Wake::default();
+    let mut pruned = 0;
     loop {
         let next = tokio::select! {
             next = tokio::time::timeout(SILENCE, follower.next()) => next,
@@ -34,8 +37,7 @@ pub async fn run(node: Arc<Node>, mut follower: Follower, check: Check, token: C
                 continue;
             }
             Err(_) => {
-                node.change_view(|view| view.caught_up = false);
-                check.fail(format!("nothing was heard of the chain for {} s", SILENCE.as_secs()));
+                silent(&node, &check).await;
                 continue;
             }
         };
@@ -50,9 +52,31 @@ pub async fn run(node: Arc<Node>, mut follower: Follower, check: Check, token: C
         }
         if update.is_caught_up() {
             check.ok();
-            tell(&node, std::mem::take(&mut wake)).await;
+            wake = tell(&node, wake).await;
+            prune(&node, &mut pruned).await;
         } else {
             check.fail("reading the chain's past");
+        }
+    }
+}
+
+/// No block for a while: either there is none, as on a chain that mines on demand, or the chain cannot be reached.
+async fn silent(node: &Node, check: &Check) {
+    match node.reader.head().await {
+        Ok(head) if head.number <= node.view().head.number => {
+            node.change_view(|view| {
+                view.heard = Some(Instant::now());
+                view.caught_up = true;
+            });
+            check.ok();
+        }
+        Ok(head) => {
+            node.change_view(|view| view.caught_up = false);
+            check.fail(format!("block {} is there and cannot be read", head.number));
+        }
+        Err(error) => {
+            node.change_view(|view| view.caught_up = false);
+            check.fail(error.to_string());
         }
     }
 }
@@ -90,19 +114,39 @@ async fn commit(node: &Node, follower: &mut Follower, update: &Update) -> Result
     node.save_with(async |changes| follower.commit(update, changes).await).await
 }
 
-/// Reads again what became stale and wakes those who wait.
-async fn tell(node: &Node, wake: Wake) {
+/// Drops logs that no re-org can reach any more: what came of them is in the book.
+async fn prune(node: &Node, pruned: &mut u64) {
+    let head = node.view().head.number;
+    if head < *pruned + PRUNE_EVERY {
+        return;
+    }
+    let keep = head.saturating_sub(2 * node.config().chain.finality_depth);
+    match node.store.prune_logs(keep).await {
+        Ok(_) => *pruned = head,
+        Err(error) => tracing::warn!(%error, "old logs cannot be dropped"),
+    }
+}
+
+/// Reads again what became stale and wakes those who wait; gives back what could not be read yet.
+async fn tell(node: &Node, wake: Wake) -> Wake {
+    let mut left = Wake::default();
     let view = node.view();
     if wake.tokens || view.tokens.is_empty() {
         match node.reader.all_tokens().await {
             Ok(tokens) => node.change_view(|view| view.tokens = tokens),
-            Err(error) => tracing::warn!(%error, "payment tokens cannot be read"),
+            Err(error) => {
+                tracing::warn!(%error, "payment tokens cannot be read");
+                left.tokens = true;
+            }
         }
     }
     if wake.profile || view.profile.id == 0 {
         match node.reader.profile_of(node.hot_key.address()).await {
             Ok(profile) => node.change_view(|view| view.profile = profile),
-            Err(error) => tracing::warn!(%error, "the provider's profile cannot be read"),
+            Err(error) => {
+                tracing::warn!(%error, "the provider's profile cannot be read");
+                left.profile = true;
+            }
         }
     }
     if wake.access {
@@ -111,4 +155,5 @@ async fn tell(node: &Node, wake: Wake) {
     // Every block moves the clock by which orders close and leases end.
     node.orders_changed.notify_one();
     node.leases_changed.notify_one();
+    left
 }

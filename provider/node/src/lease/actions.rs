@@ -148,6 +148,8 @@ pub async fn apply(
     let mut workload = Workload::from_manifest(lease, format!("{:#x}", facts.manifest_hash), manifest)?;
     if facts.spec.resources.gpus > 0 {
         give_gpus(node, lease, facts, &mut workload).map_err(refused)?;
+        // Written down before a container holds them, so that nobody else is given them after a crash.
+        node.save().await.map_err(|error| StepError::Routes(error.to_string()))?;
     }
     route(node, lease, sent).await?;
     fail_point("provider.apply.routed");
@@ -189,11 +191,11 @@ pub async fn route(node: &Node, lease: LeaseId, sent: &SaltedManifest) -> Result
     }
 }
 
-/// Gives the lease its GPUs, the same ones as before where it had any.
+/// Gives the lease its GPUs, the same ones as before unless an update changed their number.
 fn give_gpus(node: &Node, lease: LeaseId, facts: &Facts, workload: &mut Workload) -> Result<(), String> {
     let mut book = node.book();
     let known = book.leases().get(&lease).map(|lease| lease.devices.clone()).unwrap_or_default();
-    let devices = if known.is_empty() {
+    let devices = if known.len() != usize::from(facts.spec.resources.gpus) {
         let free = node.free(&book, Some(lease.0));
         let given = free.gpus(&facts.spec.resources).map_err(|reason| reason.to_string())?;
         let ids: Vec<String> = given.into_iter().map(|gpu| gpu.id).collect();

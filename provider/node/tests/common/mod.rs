@@ -1,5 +1,5 @@
 //! A market of one provider on a real chain and a real engine, and a tenant who speaks to both directly.
-#![allow(clippy::unwrap_used, dead_code, missing_docs, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::print_stderr, dead_code, missing_docs, unreachable_pub)]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
