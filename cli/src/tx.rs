@@ -12,6 +12,7 @@ use alloy::providers::Provider;
 use alloy::rpc::types::{Log, TransactionRequest};
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::{SolCall, SolEvent};
+use alloy::transports::{RpcError, TransportErrorKind};
 use iono_bindings::errors;
 use serde::Serialize;
 
@@ -21,6 +22,8 @@ use crate::output::{Output, Report, table};
 
 /// Gas limit over the estimate, in percent: state may change between estimate and block.
 const GAS_MARGIN: u64 = 130;
+/// Tries when another transaction of the same key comes in between.
+const ATTEMPTS: u32 = 4;
 /// How often a receipt is asked for.
 const RECEIPT_POLL: Duration = Duration::from_millis(200);
 
@@ -77,6 +80,12 @@ struct Planned {
     gas: Option<u64>,
 }
 
+/// Whether a node refused a transaction because its nonce is taken.
+fn is_nonce_race(error: &RpcError<TransportErrorKind>) -> bool {
+    let message = error.as_error_resp().map(|payload| payload.message.to_lowercase()).unwrap_or_default();
+    ["nonce too low", "replacement transaction underpriced"].iter().any(|words| message.contains(words))
+}
+
 /// Signs and sends with one key.
 pub(crate) struct Sender {
     chain: Chain,
@@ -120,6 +129,27 @@ impl Sender {
             Ok(gas) => gas.saturating_mul(GAS_MARGIN) / 100,
             Err(error) => return Err(self.explain(&step, &error).await),
         };
+        let mut attempts = 0;
+        let hash = loop {
+            attempts += 1;
+            match self.submit(step.name, request.clone(), gas).await? {
+                Ok(hash) => break hash,
+                // Another command of this key came in between: take the next nonce.
+                Err(error) if attempts < ATTEMPTS && is_nonce_race(&error) => {}
+                Err(error) => return Err(self.explain(&step, &error).await),
+            }
+        };
+        self.receipt(&step, hash).await.map(Some)
+    }
+
+    /// Signs with the key's next nonce and sends; the inner error is the RPC's.
+    async fn submit(
+        &self,
+        step: &'static str,
+        request: TransactionRequest,
+        gas: u64,
+    ) -> Result<std::result::Result<B256, RpcError<TransportErrorKind>>> {
+        let rpc = &self.chain.rpc;
         let fees = rpc.estimate_eip1559_fees().await.or_fail(Kind::Rpc, "cannot read the chain's fees")?;
         let nonce = rpc
             .get_transaction_count(self.address())
@@ -136,11 +166,8 @@ impl Sender {
             .await
             .or_fail(Kind::Failed, "cannot sign the transaction")?;
         let hash = *signed.tx_hash();
-        tracing::debug!(step = step.name, %hash, nonce, gas = signed.gas_limit(), "sending");
-        if let Err(error) = rpc.send_raw_transaction(&signed.encoded_2718()).await {
-            return Err(self.explain(&step, &error).await);
-        }
-        self.receipt(&step, hash).await.map(Some)
+        tracing::debug!(step, %hash, nonce, gas = signed.gas_limit(), "sending");
+        Ok(rpc.send_raw_transaction(&signed.encoded_2718()).await.map(|_| hash))
     }
 
     async fn receipt(&self, step: &Step, hash: B256) -> Result<Sent> {
@@ -186,11 +213,7 @@ impl Sender {
         }
     }
 
-    async fn explain(
-        &self,
-        step: &Step,
-        error: &alloy::transports::RpcError<alloy::transports::TransportErrorKind>,
-    ) -> Failure {
+    async fn explain(&self, step: &Step, error: &RpcError<TransportErrorKind>) -> Failure {
         if let Some(explained) = errors::revert_of(error) {
             return refused(&format!("cannot {}", step.doing), &explained);
         }

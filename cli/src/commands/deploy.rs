@@ -7,15 +7,16 @@ mod start;
 
 pub(crate) use start::{Running, send};
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use iono_bindings::{IOrderBook, LeaseWords};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::agreed;
 use crate::args::lease::{Cancel, Deploy, Resolve, SendManifest};
 use crate::chain::{Chain, topic};
-use crate::context::Context;
+use crate::context::{Context, wallet_topic, wallets_of};
 use crate::error::{Failure, Kind, Result};
 use crate::lease_file::LeaseFile;
 use crate::manifest_file;
@@ -29,6 +30,9 @@ use crate::tx::{Sender, Sent, Step};
 
 /// Seconds after which an order that is in no block will never be.
 const FORGET: u64 = 3_600;
+
+/// How long an order that a re-organisation took away may take to come back.
+const REORGANISED: Duration = Duration::from_secs(20);
 
 /// Seconds that each step took, from the command's start.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
@@ -140,12 +144,7 @@ async fn resume(
     let mut reports = Vec::new();
     let mut failed = None;
     for mut file in LeaseFile::interrupted(&context.home, chain, sender.address())? {
-        let order = match order_of(chain, &file).await? {
-            // An update whose transaction never came leaves another manifest agreed on.
-            Some(order) if agreed::agreed(chain, order).await?.manifest_hash == file.hash => Some(order),
-            _ => None,
-        };
-        let Some(order) = order else {
+        let Some(order) = order_of(chain, &file).await? else {
             if iono_identity::unix_now().saturating_sub(file.created) < FORGET {
                 context.output.warn("something was interrupted before it was in a block; look again later");
             } else {
@@ -178,18 +177,19 @@ async fn resume(
     }
 }
 
-/// The order made with a manifest's hash.
+/// The order or lease that a kept manifest is agreed on for: the number that was noted, unless the chain says otherwise
+/// (a re-organisation may have renumbered it, an update may never have come).
 async fn order_of(chain: &Chain, file: &LeaseFile) -> Result<Option<u64>> {
-    if file.order.is_some() {
-        return Ok(file.order);
+    if let Some(order) = file.order {
+        match agreed::agreed(chain, order).await {
+            Ok(agreed) if agreed.manifest_hash == file.hash => return Ok(Some(order)),
+            Err(failure) if failure.kind != Kind::NotFound => return Err(failure),
+            _ => {}
+        }
     }
-    for wallet in crate::context::wallets_of(chain, file.account).await? {
-        let orders = chain
-            .all_events::<iono_bindings::IOrderBook::OrderCreated>(
-                chain.book.order_book,
-                [None, crate::context::wallet_topic(wallet), None],
-            )
-            .await?;
+    for wallet in wallets_of(chain, file.account).await? {
+        let topics = [None, wallet_topic(wallet), None];
+        let orders = chain.all_events::<IOrderBook::OrderCreated>(chain.book.order_book, topics).await?;
         let found = orders.into_iter().find(|(event, _)| event.spec.manifestHash == file.hash);
         if let Some((event, _)) = found {
             return Ok(Some(event.order.saturating_to()));
@@ -215,7 +215,7 @@ impl Run<'_> {
     }
 
     async fn continue_from(&mut self, order: u64, file: &mut LeaseFile, tokens: &Tokens) -> Result<Report> {
-        let words = self.follow(order).await?;
+        let (order, words) = self.leased(order, file).await?;
         let (lease_block, confirm_block) = agreed::blocks(self.chain, order).await?;
         let ordered = agreed::agreed(self.chain, order).await?.ordered;
         let remote = Remote::open(self.context, self.chain, order, Need::Write).await?;
@@ -243,11 +243,45 @@ impl Run<'_> {
         });
         Ok(Report::new(&json, describe(order, &words, token, &remote, &running)))
     }
+
+    /// Follows the order to its confirmed lease, also when a re-organisation of the chain takes it away or gives its
+    /// number to somebody else's.
+    async fn leased(&mut self, mut order: u64, file: &mut LeaseFile) -> Result<(u64, LeaseWords)> {
+        loop {
+            match self.follow(order).await {
+                Ok(words) if order_of(self.chain, file).await? == Some(order) => return Ok((order, words)),
+                Err(failure) if failure.kind != Kind::NotFound => return Err(failure),
+                _ => {}
+            }
+            self.context
+                .output
+                .warn(&format!("the chain was re-organised: order {order} is not ours any more"));
+            order = self.found_again(file).await?;
+            file.order = Some(order);
+            file.save(&self.context.home)?;
+        }
+    }
+
+    /// A transaction that a re-organisation threw out comes into another block as a rule.
+    async fn found_again(&self, file: &LeaseFile) -> Result<u64> {
+        let until = Instant::now() + REORGANISED;
+        while Instant::now() < until {
+            if let Some(order) = order_of(self.chain, file).await? {
+                return Ok(order);
+            }
+            tokio::time::sleep(REORGANISED / 20).await;
+        }
+        Err(Failure::new(
+            Kind::NoMatch,
+            "a re-organisation of the chain took the order away; nothing was paid",
+        )
+        .hint("deploy again"))
+    }
 }
 
 fn describe(
     lease: u64,
-    words: &iono_bindings::LeaseWords,
+    words: &LeaseWords,
     token: &Token,
     remote: &Remote,
     running: &start::Running,
@@ -318,7 +352,7 @@ pub(crate) async fn send_manifest(context: &Context, args: &SendManifest) -> Res
 
 /// `iono resolve`: what a matchmaker does.
 pub(crate) async fn resolve(context: &Context, args: &Resolve) -> Result<Report> {
-    use iono_bindings::IOrderBook::{OrderMatched, OrderVoided, resolveCall};
+    use IOrderBook::{OrderMatched, OrderVoided, resolveCall};
     let chain = context.chain().await?;
     let sender = context.sender(&chain).await?;
     let call = resolveCall { order: alloy::primitives::U256::from(args.order) };
@@ -339,7 +373,7 @@ pub(crate) async fn resolve(context: &Context, args: &Resolve) -> Result<Report>
 pub(crate) async fn cancel(context: &Context, args: &Cancel) -> Result<Report> {
     let chain = context.chain().await?;
     let sender = context.sender(&chain).await?;
-    let call = iono_bindings::IOrderBook::cancelCall { order: alloy::primitives::U256::from(args.order) };
+    let call = IOrderBook::cancelCall { order: alloy::primitives::U256::from(args.order) };
     let step = Step::new("cancel", format!("cancel order {}", args.order), chain.book.order_book, &call);
     let Some(sent) = sender.send(step).await? else { return Ok(sender.plan()) };
     let json = json!({ "order": args.order, "transactions": [sent] });

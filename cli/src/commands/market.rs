@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use iono_bindings::order_flags;
 use iono_manifest::{Deployment, Diagnostics, Format, OrderPlan};
 use iono_primitives::Region;
 use iono_primitives::money::format_decimal;
@@ -171,7 +172,7 @@ fn has_room(provider: &Provider, draft: &Draft) -> bool {
         && profile.free_units >= plan.units()
         && profile.free_gpus >= u16::from(plan.gpus)
         && profile.tokens >> draft.token.id & 1 == 1
-        && within(provider.region(), draft.region)
+        && (draft.flags & order_flags::STRICT_REGION == 0 || within(provider.region(), draft.region))
 }
 
 fn quote_facts(

@@ -155,6 +155,46 @@ async fn an_order_can_be_taken_back_or_decided_by_anyone() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_the_chain_forgets_costs_nothing() {
+    let devnet = quick_market().await;
+    let ann = Person::funded(&devnet);
+    ann.json(&["deposit", "20"]);
+    let file = ann.write("hello.yaml", HELLO);
+    let mut child = ann.command(&["deploy", file.to_str().unwrap()]);
+    let child = child.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let ordered = async || (!ann.json(&["ps"]).as_array().unwrap().is_empty()).then_some(());
+    eventually("the order", Duration::from_secs(60), ordered).await.unwrap();
+    devnet.anvil.reorg(1).await.unwrap();
+    let run = crate::person::run(child.wait_with_output().unwrap());
+    assert_eq!(run.code, 11, "{}", run.stderr);
+    assert!(
+        run.stderr.contains("re-organisation") && run.stderr.contains("nothing was paid"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(ann.json(&["wallets"])[0]["balances"][0]["free"], "20");
+    assert_eq!(ann.json(&["deploy", "--resume"]).as_array().unwrap().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_commands_of_one_key_do_not_trip_over_each_other() {
+    let devnet = market().await;
+    let ann = Person::funded(&devnet);
+    ann.json(&["deposit", "10"]);
+    let children: Vec<_> = (0..4)
+        .map(|_| {
+            let mut command = ann.command(&["withdraw", "1"]);
+            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for child in children {
+        let run = crate::person::run(child.wait_with_output().unwrap());
+        assert_eq!(run.code, 0, "{}", run.stderr);
+    }
+    assert_eq!(ann.json(&["wallets"])[0]["balances"][0]["free"], "6");
+}
+
 /// A token without permit that keeps a tenth of every transfer for itself when it is told to.
 const GREEDY: &str = "// SPDX-License-Identifier: MIT
 pragma solidity ^0.8.0;
