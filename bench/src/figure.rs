@@ -103,7 +103,7 @@ impl Report {
     pub(crate) fn table(&self) -> Table {
         let mut table = Table::new();
         table
-            .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+            .load_preset(presets::UTF8_BORDERS_ONLY)
             .set_header(["what", "measured", "unit", "bound", ""]);
         for figure in &self.0 {
             let (mark, color) = match figure.holds() {

@@ -8,6 +8,7 @@ mod backfill;
 mod figure;
 mod gas;
 mod matching;
+mod memory;
 mod stats;
 mod tls;
 
@@ -37,6 +38,8 @@ enum Part {
     Backfill,
     /// Requests over mTLS against the same without.
     Tls,
+    /// Resident memory of the daemons without leases and with 200.
+    Memory,
 }
 
 impl Part {
@@ -46,6 +49,7 @@ impl Part {
             Self::Gas => gas::measure().await,
             Self::Backfill => backfill::measure().await,
             Self::Tls => tls::measure().await,
+            Self::Memory => memory::measure().await,
         }
     }
 }
