@@ -90,7 +90,7 @@ async fn hot_key(config: &Config, checks: &mut Vec<Checked>) -> Option<Address> 
             Some(key.address())
         }
         Err(error) => {
-            checks.push(failed("hot key", format!("{error:#}; `iono keystore` makes one")));
+            checks.push(failed("hot key", format!("{error:#}; `iono wallet new` makes one")));
             keystore::address(&config.keys.hot_key).ok().flatten()
         }
     }
