@@ -97,7 +97,7 @@ impl ChainConfig {
         64
     }
     fn default_range() -> u64 {
-        10_000
+        2_000
     }
 }
 

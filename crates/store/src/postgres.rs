@@ -27,4 +27,13 @@ impl Postgres {
     }
 }
 
+impl Postgres {
+    /// After a crash of the server the last of these transactions may be missing, whole.
+    async fn begin_cached(&self) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query("SET LOCAL synchronous_commit = off").execute(&mut *transaction).await?;
+        Ok(transaction)
+    }
+}
+
 implement!(Postgres, sqlx::Postgres, "BEGIN");

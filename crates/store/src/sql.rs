@@ -38,7 +38,7 @@ pub(crate) fn document((key, version, body): (String, i64, String)) -> Result<Do
 }
 
 /// Implements [`crate::Store`] for `$store`, a struct with `pool` of sqlx's `$db`, whose writing transactions begin
-/// with `$begin`.
+/// with `$begin`; what follows the chain goes through its `begin_cached`, which need not wait for the disk.
 macro_rules! implement {
     ($store:ty, $db:ty, $begin:literal) => {
         impl $store {
@@ -124,7 +124,7 @@ macro_rules! implement {
             }
 
             async fn apply(&self, batch: &Batch) -> Result<(), StoreError> {
-                let mut transaction = self.begin().await?;
+                let mut transaction = self.begin_cached().await?;
                 for logs in batch.logs.chunks(ROWS) {
                     let mut rows = Vec::with_capacity(logs.len());
                     for log in logs {
@@ -164,7 +164,7 @@ macro_rules! implement {
 
             async fn rollback(&self, to: u64, changes: &[Change]) -> Result<(), StoreError> {
                 let to = int(to)?;
-                let mut transaction = self.begin().await?;
+                let mut transaction = self.begin_cached().await?;
                 sqlx::query("DELETE FROM logs WHERE block > $1").bind(to).execute(&mut *transaction).await?;
                 sqlx::query("DELETE FROM blocks WHERE number > $1").bind(to).execute(&mut *transaction).await?;
                 Self::make_changes(&mut transaction, changes).await?;
