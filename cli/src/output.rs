@@ -1,6 +1,7 @@
 //! stdout is the result, stderr the prose. With `--json` the result is one JSON document; what streams writes one
 //! document a line.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
@@ -53,7 +54,7 @@ impl Output {
         } else if report.text.is_empty() {
             Ok(())
         } else {
-            write_out(report.text.trim_end_matches('\n').as_bytes(), true)
+            write_out(harmless(report.text.trim_end_matches('\n')).as_bytes(), true)
         }
     }
 
@@ -89,7 +90,7 @@ impl Output {
 
     fn error_line(self, text: &str) {
         // Nobody is left to tell when stderr is gone.
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
+        let _ = writeln!(std::io::stderr().lock(), "{}", harmless(text));
     }
 
     /// Progress of a command with several steps.
@@ -133,14 +134,14 @@ impl Progress {
     /// What is being waited for now.
     pub(crate) fn wait(&self, text: &str) {
         if let Some(bar) = &self.spinner {
-            bar.set_message(text.to_owned());
+            bar.set_message(harmless(text).into_owned());
         }
     }
 
     /// A step that is done.
     pub(crate) fn done(&self, text: &str) {
         match &self.spinner {
-            Some(bar) => bar.println(format!("✓ {text}")),
+            Some(bar) => bar.println(format!("✓ {}", harmless(text))),
             None => self.output.note(text),
         }
     }
@@ -152,6 +153,16 @@ impl Drop for Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// Text that cannot steer the terminal: endpoints, reasons and messages are strangers' words. (What a workload prints
+/// goes to its tenant as it is.)
+fn harmless(text: &str) -> Cow<'_, str> {
+    let harmful = |c: char| {
+        (c.is_control() && !matches!(c, '\n' | '\t'))
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if text.contains(harmful) { text.replace(harmful, "\u{fffd}").into() } else { text.into() }
 }
 
 /// A table for people: no frames, so that columns can be cut and copied.
@@ -179,6 +190,12 @@ pub(crate) fn facts(pairs: &[(&str, String)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn strangers_words_do_not_steer_the_terminal() {
+        assert_eq!(harmless("\u{1b}[2Jhost\r\n\u{202e}x"), "\u{fffd}[2Jhost\u{fffd}\n\u{fffd}x");
+        assert_eq!(harmless("ü\t– fine\n"), "ü\t– fine\n");
+    }
 
     #[test]
     fn facts_align() {
