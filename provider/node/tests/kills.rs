@@ -4,20 +4,18 @@
 
 mod common;
 
-use std::time::Duration;
-
 use alloy::primitives::{B256, U256};
+use alloy::providers::ext::AnvilApi as _;
 use common::{Market, Ordered, SOON, hello};
 use iono_bindings::{IEscrow, ILeaseBook};
 use iono_lease_api::SaltedManifest;
 use iono_primitives::LeaseState;
-use iono_testkit::{Devnet, docker, eventually};
+use iono_testkit::{docker, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn around_the_bid() {
-    // Slow blocks, so that the window is still open after the restart.
-    let devnet = Devnet::with_block_time(Duration::from_secs(6)).await.unwrap();
-    let market = Market::on(devnet, None).await;
+    let market = Market::open().await;
+    let pace = |seconds| market.devnet.anvil.provider().anvil_set_interval_mining(seconds);
     for point in [
         "provider.bid.reserved",
         "provider.bid.before_send",
@@ -26,10 +24,13 @@ async fn around_the_bid() {
         "provider.bid.after_send",
     ] {
         let mut daemon = market.start_to_die(point).await;
+        // Slow blocks, so that the window is still open after the restart.
+        pace(6).await.unwrap();
         let ordered = market.order(point, 1).await;
         daemon.wait_killed(SOON).await.unwrap();
         let mut daemon = market.start().await;
         market.bid_stands(&ordered).await;
+        pace(1).await.unwrap();
         market.resolve(&ordered).await;
         market.until_state(ordered.lease, LeaseState::Active).await;
         market.assert_once(ordered.lease).await;

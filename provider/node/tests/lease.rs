@@ -3,10 +3,14 @@
 
 mod common;
 
-use common::{Market, SOON};
-use iono_bindings::{ILeaseBook, IOrderBook};
+use alloy::primitives::aliases::{U40, U80};
+use alloy::primitives::{B256, U256};
+use alloy::sol_types::SolValue as _;
+use common::{Market, Ordered, SOON, hello, spec};
+use iono_bindings::{ILeaseBook, IOrderBook, Quote};
+use iono_lease_api::{QuoteRequest, SaltedManifest};
 use iono_primitives::LeaseState;
-use iono_testkit::eventually;
+use iono_testkit::{docker, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn from_an_order_to_http_200_and_back_to_nothing() {
@@ -50,4 +54,69 @@ async fn from_an_order_to_http_200_and_back_to_nothing() {
     let (done, cashed, error) = market.command(&["cash-out"]).await;
     assert!(done && cashed.as_array().is_some_and(|tokens| !tokens.is_empty()), "{cashed} {error}");
     daemon.terminate(SOON).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_is_not_the_orders_is_refused() {
+    let market = Market::open().await;
+    let _daemon = market.start().await;
+    let ordered = market.active_lease("mine").await;
+    let client = market.client().await;
+    let refused = async |manifest: &SaltedManifest| {
+        let error = client.put_manifest(ordered.lease, manifest).await.unwrap_err();
+        error.code().map(str::to_owned)
+    };
+    let other = SaltedManifest::new(ordered.manifest.salt(), hello("other", 1, docker::HELLO));
+    assert_eq!(refused(&other).await.as_deref(), Some("manifest_mismatch"));
+    let salted = SaltedManifest::new(B256::random(), ordered.manifest.manifest().clone());
+    assert_eq!(refused(&salted).await.as_deref(), Some("manifest_mismatch"));
+    // The right hash for more than was ordered.
+    let greedy = SaltedManifest::new(B256::random(), hello("mine", 9, docker::HELLO));
+    let call = ILeaseBook::setManifestHashCall { lease: ordered.lease.into(), manifestHash: greedy.hash() };
+    market.devnet.send(&market.tenant, market.devnet.book.lease_book, call).await.unwrap();
+    assert_eq!(refused(&greedy).await.as_deref(), Some("exceeds_order"));
+    assert!(market.containers(ordered.lease).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_grows_on_the_providers_quote() {
+    let market = Market::open().await;
+    let _daemon = market.start().await;
+    let ordered = market.whole_lease("before").await;
+    let manifest = SaltedManifest::new(B256::random(), hello("after", 2, docker::HELLO));
+    let spec = spec(&manifest);
+    let client = market.client().await;
+    let request = QuoteRequest { spec: spec.abi_encode().into(), max_rate: Some("1".to_owned()) };
+    let error = client.quote(ordered.lease, &request).await.unwrap_err();
+    assert_eq!(error.code(), Some("no_quote"), "{error}");
+    let quote = client.quote(ordered.lease, &QuoteRequest { max_rate: None, ..request }).await.unwrap();
+    let update = ILeaseBook::updateCall {
+        quote: Quote {
+            lease: U256::from(quote.lease.0),
+            version: quote.version,
+            oldRate: U80::from(quote.old_rate.parse::<u128>().unwrap()),
+            specHash: quote.spec_hash,
+            rate: U80::from(quote.rate.parse::<u128>().unwrap()),
+            expiry: U40::from(quote.expiry),
+        },
+        spec,
+        signature: quote.signature.clone(),
+    };
+    market.devnet.send(&market.tenant, market.devnet.book.lease_book, update).await.unwrap();
+    let updated = Ordered { manifest, nonce: "after".to_owned(), ..ordered };
+    // Until the new manifest comes the old one serves.
+    assert_eq!(market.containers(updated.lease).await.len(), 1);
+    market.serve(&updated).await;
+    eventually("two replicas", SOON, || async {
+        (market.containers(updated.lease).await.len() == 2).then_some(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(market.words(updated.lease).await.rate.to_string(), quote.rate);
+    market.close(updated.lease).await;
+    eventually("an empty engine", SOON, || async {
+        market.containers(updated.lease).await.is_empty().then_some(())
+    })
+    .await
+    .unwrap();
 }
