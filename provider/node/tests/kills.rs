@@ -9,7 +9,7 @@ use alloy::providers::ext::AnvilApi as _;
 use common::{Market, Ordered, SOON, hello};
 use iono_bindings::{IEscrow, ILeaseBook};
 use iono_lease_api::SaltedManifest;
-use iono_primitives::LeaseState;
+use iono_primitives::{CloseReason, LeaseState};
 use iono_testkit::{docker, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,7 +33,7 @@ async fn around_the_bid() {
         pace(1).await.unwrap();
         market.resolve(&ordered).await;
         market.until_state(ordered.lease, LeaseState::Active).await;
-        market.assert_once(ordered.lease).await;
+        market.survived(point, ordered.lease, 0).await;
         daemon.terminate(SOON).await.unwrap();
     }
 }
@@ -49,7 +49,7 @@ async fn around_the_confirmation() {
         daemon.wait_killed(SOON).await.unwrap();
         let mut daemon = market.start().await;
         market.until_state(ordered.lease, LeaseState::Active).await;
-        market.assert_once(ordered.lease).await;
+        market.survived(point, ordered.lease, 0).await;
         daemon.terminate(SOON).await.unwrap();
     }
 }
@@ -76,8 +76,7 @@ async fn between_the_manifest_and_the_first_answer() {
         daemon.wait_killed(SOON).await.unwrap();
         let mut daemon = market.start().await;
         market.answers(&ordered).await;
-        assert_eq!(market.containers(ordered.lease).await.len(), 1, "{point}");
-        market.assert_once(ordered.lease).await;
+        market.survived(point, ordered.lease, 1).await;
         market.close(ordered.lease).await;
         daemon.terminate(SOON).await.unwrap();
     }
@@ -105,6 +104,7 @@ async fn in_an_update() {
     })
     .await
     .unwrap();
+    market.survived("docker.mid_update", updated.lease, 1).await;
     market.close(updated.lease).await;
     eventually("an empty engine", SOON, || async {
         market.containers(updated.lease).await.is_empty().then_some(())
@@ -134,6 +134,7 @@ async fn while_a_workload_is_removed() {
         let networks =
             docker::run(&["network", "ls", "-q", "--filter", &market.owner_label()]).await.unwrap();
         assert!(networks.is_empty(), "{point}: {networks}");
+        market.survived(point, ordered.lease, 0).await;
         daemon.terminate(SOON).await.unwrap();
     }
 }
@@ -164,5 +165,45 @@ async fn while_money_moves() {
     assert_eq!(again, serde_json::json!([]));
     let cashed = market.cash_outs().await;
     assert_eq!(cashed, vec![earned]);
-    let _ = ordered;
+    for point in ["settle.before_send", "settle.after_send", "cash_out.before_send", "cash_out.after_send"] {
+        market.survived(&format!("provider.{point}"), ordered.lease, 0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_lost_workload_is_paused() {
+    let market = Market::open().await;
+    for point in ["provider.pause.before_send", "provider.pause.after_send"] {
+        let mut daemon = market.start().await;
+        let ordered = market.whole_lease(point).await;
+        daemon.kill().await.unwrap();
+        market.wipe_disk();
+        market.wipe_engine().await;
+        let mut daemon = market.start_to_die_early(point);
+        daemon.wait_killed(SOON).await.unwrap();
+        let mut daemon = market.start().await;
+        market.until_state(ordered.lease, LeaseState::Paused).await;
+        let pauses =
+            market.count::<ILeaseBook::LeasePaused>(market.devnet.book.lease_book, ordered.lease).await;
+        assert_eq!(pauses, 1);
+        market.survived(point, ordered.lease, 0).await;
+        market.close(ordered.lease).await;
+        daemon.terminate(SOON).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_lease_is_given_up() {
+    let mut market = Market::open().await;
+    market.set.push("leases.manifest_timeout=5s".to_owned());
+    for point in ["provider.close.before_send", "provider.close.after_send"] {
+        let mut daemon = market.start_to_die(point).await;
+        let ordered = market.active_lease(point).await;
+        daemon.wait_killed(SOON).await.unwrap();
+        let mut daemon = market.start().await;
+        market.until_state(ordered.lease, LeaseState::Closed).await;
+        assert_eq!(market.reason(ordered.lease).await, Some(CloseReason::ManifestMissing));
+        market.survived(point, ordered.lease, 0).await;
+        daemon.terminate(SOON).await.unwrap();
+    }
 }

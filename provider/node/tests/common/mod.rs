@@ -186,6 +186,19 @@ filter = "info,iono_provider=debug"
         daemon
     }
 
+    /// The same without waiting until it is ready, for what happens at once.
+    pub fn start_to_die_early(&self, failpoint: &str) -> Running {
+        Running(self.launch().failpoint(failpoint).start().unwrap())
+    }
+
+    /// After a kill and a restart: one bid, one confirmation, so many containers; goes to the table of kills.
+    pub async fn survived(&self, point: &str, lease: LeaseId, workloads: usize) {
+        self.assert_once(lease).await;
+        assert_eq!(self.containers(lease).await.len(), workloads, "{point}");
+        let found = serde_json::json!({ "bids": 1, "leases": 1, "confirmations": 1, "workloads": workloads });
+        iono_testkit::faults::record("provider", point, &found).unwrap();
+    }
+
     /// Runs a command that dies at a fail-point; true when it did.
     pub async fn command_dies(&self, failpoint: &str, args: &[&str]) -> bool {
         use std::os::unix::process::ExitStatusExt as _;
