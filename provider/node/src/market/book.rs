@@ -194,7 +194,9 @@ impl Book {
                 Wake { orders: true, ..Wake::default() }
             }
             Event::Leased { lease, provider } if provider == self.me => {
-                self.leases.entry(lease).or_insert_with(|| Lease::new(lease, block));
+                // One that was found without its event did not know its block.
+                let known = self.leases.entry(lease).or_insert_with(|| Lease::new(lease, block));
+                known.created = known.created.max(block);
                 self.stale(lease)
             }
             Event::Lease(lease) if self.leases.contains_key(&lease) => self.stale(lease),
