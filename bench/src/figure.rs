@@ -102,9 +102,7 @@ impl Report {
 
     pub(crate) fn table(&self) -> Table {
         let mut table = Table::new();
-        table
-            .load_preset(presets::UTF8_BORDERS_ONLY)
-            .set_header(["what", "measured", "unit", "bound", ""]);
+        table.load_preset(presets::UTF8_BORDERS_ONLY).set_header(["what", "measured", "unit", "bound", ""]);
         for figure in &self.0 {
             let (mark, color) = match figure.holds() {
                 Some(true) => ("holds", Color::Green),

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use alloy::eips::BlockNumberOrTag;
-use alloy::primitives::Address;
+use alloy::primitives::{Address, B256, Bytes, LogData, U64};
 use alloy::providers::{DynProvider, Provider};
-use alloy::rpc::types::{Filter, Log};
+use alloy::rpc::types::Filter;
 use alloy::transports::{RpcError, TransportError, TransportErrorKind};
 use futures::{StreamExt, TryStreamExt, stream};
 use iono_store::{BlockRef, StoredLog};
+use serde::Deserialize;
 
 /// Requests at once near the head.
 const PARALLEL: usize = 16;
@@ -21,7 +22,7 @@ const FEW_LOGS: usize = 5_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) block: BlockRef,
-    pub(crate) parent: alloy::primitives::B256,
+    pub(crate) parent: B256,
     pub(crate) timestamp: u64,
 }
 
@@ -90,14 +91,13 @@ impl Fetcher {
     pub(crate) async fn final_range(&self, from: u64, mut to: u64) -> Result<Fetched, FetchError> {
         loop {
             let filter = Filter::new().address(self.contracts.to_vec()).from_block(from).to_block(to);
-            let (logs, last) = tokio::join!(self.provider.get_logs(&filter), self.must_head(to));
+            let (logs, last) = tokio::join!(self.logs(&filter), self.must_head(to));
             match logs {
                 Ok(logs) => {
                     if logs.len() < FEW_LOGS {
                         let longer = ((to - from + 1) * 2).min(self.ceiling.load(Ordering::Relaxed));
                         self.range.fetch_max(longer, Ordering::Relaxed);
                     }
-                    let logs = logs.into_iter().map(stored).collect::<Result<_, _>>()?;
                     return Ok(Fetched { from, blocks: vec![last?], logs });
                 }
                 Err(error) => {
@@ -116,6 +116,11 @@ impl Fetcher {
         }
     }
 
+    async fn logs(&self, filter: &Filter) -> Result<Vec<StoredLog>, TransportError> {
+        let logs: Vec<WireLog> = self.provider.raw_request("eth_getLogs".into(), (filter,)).await?;
+        logs.into_iter().map(WireLog::stored).collect()
+    }
+
     /// Blocks `from` to the given head, each with its header, as one chain.
     pub(crate) async fn near_head(&self, from: u64, head: Head) -> Result<Fetched, FetchError> {
         let below = from..head.block.number;
@@ -128,8 +133,7 @@ impl Fetcher {
         let logs: Vec<Vec<StoredLog>> = stream::iter(blocks.clone())
             .map(|head| async move {
                 let filter = Filter::new().address(self.contracts.to_vec()).at_block_hash(head.block.hash);
-                let logs = self.provider.get_logs(&filter).await?;
-                logs.into_iter().map(stored).collect::<Result<Vec<_>, TransportError>>()
+                self.logs(&filter).await
             })
             .buffered(PARALLEL)
             .try_collect()
@@ -138,13 +142,30 @@ impl Fetcher {
     }
 }
 
-fn stored(log: Log) -> Result<StoredLog, TransportError> {
-    let missing =
-        || TransportErrorKind::custom_str("the RPC sent a log without its block, index or transaction");
-    Ok(StoredLog {
-        block: log.block_number.ok_or_else(missing)?,
-        index: log.log_index.ok_or_else(missing)?,
-        transaction: log.transaction_hash.ok_or_else(missing)?,
-        log: log.inner,
-    })
+/// A log as it comes over the wire, as much of it as is kept. alloy's own type is flattened out of three, for which serde
+/// takes each log apart twice.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireLog {
+    address: Address,
+    topics: Vec<B256>,
+    data: Bytes,
+    block_number: Option<U64>,
+    transaction_hash: Option<B256>,
+    log_index: Option<U64>,
+}
+
+impl WireLog {
+    fn stored(self) -> Result<StoredLog, TransportError> {
+        let missing =
+            || TransportErrorKind::custom_str("the RPC sent a log without its block, index or transaction");
+        let too_many = || TransportErrorKind::custom_str("the RPC sent a log with more than four topics");
+        let data = LogData::new(self.topics, self.data).ok_or_else(too_many)?;
+        Ok(StoredLog {
+            block: self.block_number.ok_or_else(missing)?.to(),
+            index: self.log_index.ok_or_else(missing)?.to(),
+            transaction: self.transaction_hash.ok_or_else(missing)?,
+            log: alloy::primitives::Log { address: self.address, data },
+        })
+    }
 }

@@ -17,6 +17,10 @@ const BUSY: Duration = Duration::from_secs(10);
 /// After this a connection that nobody uses is closed.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// Pages of 4 KiB in the log after which the cache's connection moves them into the database, which waits for the disk:
+/// rarely, so that a long back-fill does not. The journal's connections do so after 1,000, as is SQLite's default.
+const CHECKPOINT_PAGES: u32 = 8_192;
+
 pub(crate) struct Sqlite {
     pool: SqlitePool,
     /// One connection whose commits do not wait for the disk: for what the chain has anyway.
@@ -46,10 +50,11 @@ impl Sqlite {
         let cache = if memory {
             pool.clone()
         } else {
-            SqlitePoolOptions::new()
-                .max_connections(1)
-                .idle_timeout(IDLE)
-                .connect_lazy_with(options.synchronous(SqliteSynchronous::Normal))
+            SqlitePoolOptions::new().max_connections(1).idle_timeout(IDLE).connect_lazy_with(
+                options
+                    .synchronous(SqliteSynchronous::Normal)
+                    .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string()),
+            )
         };
         sqlx::migrate!("migrations/sqlite").run(&pool).await?;
         Ok(Self { pool, cache })
