@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use iono_primitives::StorageClass;
 use serde::{Deserialize, Serialize};
 
+use crate::mount::mounts;
 use crate::{HardwareError, Source};
 
 /// Bytes of a sector in `/sys/block/*/size`, whatever the disk's own sectors are.
@@ -44,6 +45,10 @@ impl Disk {
             if !source.path(&format!("sys/block/{name}/device")).exists() {
                 continue;
             }
+            // One of several ways to an NVMe disk that is listed as a whole beside them.
+            if source.optional(&format!("sys/block/{name}/hidden")).as_deref() == Some("1") {
+                continue;
+            }
             let path = format!("sys/block/{name}/size");
             let sectors: Option<u64> = source.read(&path)?.trim().parse().ok();
             let size = sectors.and_then(|sectors| sectors.checked_mul(SECTOR));
@@ -77,11 +82,11 @@ impl Space {
         let stat = nix::sys::statvfs::statvfs(path).map_err(|errno| read(errno.into()))?;
         let block = stat.fragment_size();
         let full = path.canonicalize().map_err(read)?;
-        let mounts = source.read("proc/self/mountinfo")?;
-        let device = mounts.lines().filter_map(mount).filter(|(at, _)| full.starts_with(at));
-        // Of several mounts at one place the last one is what is seen.
-        let device = device.max_by_key(|(at, _)| at.as_os_str().len()).map(|(_, device)| device);
-        let class = device.map_or(StorageClass::Any, |device| class_below(source, device));
+        let mounts = mounts(&source.read("proc/self/mountinfo")?);
+        // Of several mounts at one place the last one is what is seen, and the last is what this gives.
+        let mount =
+            mounts.iter().filter(|mount| full.starts_with(&mount.at)).max_by_key(|m| m.at.as_os_str().len());
+        let class = mount.map_or(StorageClass::Any, |mount| class_below(source, &mount.device));
         Ok(Self {
             path: path.to_owned(),
             total: stat.blocks().saturating_mul(block),
@@ -89,15 +94,6 @@ impl Space {
             class,
         })
     }
-}
-
-/// Mount point and `major:minor` of a line of mountinfo.
-fn mount(line: &str) -> Option<(PathBuf, &str)> {
-    let mut parts = line.split(' ');
-    let device = parts.nth(2)?;
-    let at = parts.nth(1)?;
-    // Blanks in paths are written as \040.
-    Some((PathBuf::from(at.replace("\\040", " ")), device))
 }
 
 /// Class of a device by its number, through partitions and mapped devices down to the disks.

@@ -9,6 +9,7 @@ mod cpu;
 mod disk;
 mod gpu;
 mod memory;
+mod mount;
 mod source;
 
 use std::path::Path;

@@ -85,7 +85,8 @@ fn made_up() -> (tempfile::TempDir, Source) {
     write("sys/fs/cgroup/cpu.max", "250000 100000\n");
     write(
         "proc/self/mountinfo",
-        "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n30 21 0:5 / /proc rw - proc proc rw\n",
+        "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n30 21 0:5 / /proc rw - proc proc rw\n\
+         31 21 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
     );
     for (name, sectors, rotational, physical) in [
         ("sda", 2_000_000, "1", true),
@@ -100,6 +101,10 @@ fn made_up() -> (tempfile::TempDir, Source) {
             write(&format!("sys/block/{name}/device/model"), "Model X   \n");
         }
     }
+    // A path to nvme0n1, which the kernel hides from users.
+    write("sys/block/nvme0c0n1/size", "4000000\n");
+    write("sys/block/nvme0c0n1/hidden", "1\n");
+    write("sys/block/nvme0c0n1/device/model", "Model X   \n");
     write("sys/block/sda/sda1/partition", "1\n");
     std::fs::create_dir_all(folder.path().join("sys/dev/block")).unwrap();
     std::os::unix::fs::symlink(
