@@ -149,7 +149,7 @@ impl Follower {
         }
     }
 
-    /// Makes an update and the caller's changes durable, all or nothing.
+    /// Makes an update and the caller's changes durable, all or nothing; after an error it may be called again.
     ///
     /// # Errors
     /// When the store fails, or when the update is not the next one.
@@ -169,6 +169,7 @@ impl Follower {
                 }
                 fail_point("chain.before_apply");
                 let batch = Batch {
+                    from: *from,
                     blocks: blocks.clone(),
                     logs: logs.clone(),
                     changes: changes.to_vec(),

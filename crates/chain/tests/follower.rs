@@ -13,7 +13,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 
 use iono_chain::{ChainError, Rpc, Update};
-use iono_store::Change;
+use iono_store::{Batch, Change};
 use iono_telemetry::Health;
 use iono_testkit::{Anvil, Proxy, free_port};
 use proptest::prelude::*;
@@ -57,6 +57,22 @@ async fn a_start_at_the_head_says_so() {
     rig.emit("next").await;
     catch_up(&mut follower).await;
     assert_eq!(rig.stored().await, ["next"]);
+}
+
+#[tokio::test]
+async fn a_commit_that_the_last_process_left_under_way_does_no_harm() {
+    let rig = Rig::new(Anvil::start().await.unwrap()).await;
+    let mut follower = rig.follower().await;
+    catch_up(&mut follower).await;
+    rig.emit("a").await;
+    let update = follower.next().await.unwrap();
+    // The database carries it out only now, after the new process has read where it stands.
+    let Update::Blocks { from, logs, blocks, .. } = update.clone() else { panic!("no blocks") };
+    rig.store.apply(&Batch { from, logs, blocks, ..Batch::default() }).await.unwrap();
+    follower.commit(&update, &[]).await.unwrap();
+    rig.emit("b").await;
+    catch_up(&mut follower).await;
+    assert_eq!(rig.stored().await, ["a", "b"]);
 }
 
 #[tokio::test]

@@ -37,8 +37,10 @@ pub trait Store: Send + Sync + 'static {
     async fn cursor(&self) -> Result<Option<BlockRef>, StoreError>;
     /// Applied blocks that are still remembered, highest first.
     async fn blocks(&self) -> Result<Vec<BlockRef>, StoreError>;
-    /// Applies a range of blocks: their logs, the remembered blocks, and the caller's own changes. A power failure may
-    /// undo the last of these, whole: the cursor is undone with it, and the chain is read again from there.
+    /// Applies a range of blocks: their logs, the remembered blocks, and the caller's own changes. May be repeated: an
+    /// error can hide that it was written, as when the connection to the database broke, and a process that was killed
+    /// may have had a commit under way. A power failure may undo the last of these, whole: the cursor is undone with it,
+    /// and the chain is read again from there.
     async fn apply(&self, batch: &Batch) -> Result<(), StoreError>;
     /// Forgets blocks and logs above `to`, and makes the caller's own changes.
     async fn rollback(&self, to: u64, changes: &[Change]) -> Result<(), StoreError>;

@@ -81,6 +81,8 @@ impl LogQuery {
 /// A range of blocks to apply.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Batch {
+    /// First block of the range: what the store has from there on gives way.
+    pub from: u64,
     /// Blocks to remember; the highest becomes the cursor.
     pub blocks: Vec<BlockRef>,
     /// Logs of the range.

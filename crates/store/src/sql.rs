@@ -46,6 +46,19 @@ macro_rules! implement {
                 Ok(self.pool.begin_with($begin).await?)
             }
 
+            /// Forgets blocks and logs from `from` on.
+            async fn cut(
+                transaction: &mut sqlx::Transaction<'static, $db>,
+                from: u64,
+            ) -> Result<(), StoreError> {
+                for statement in
+                    ["DELETE FROM logs WHERE block >= $1", "DELETE FROM blocks WHERE number >= $1"]
+                {
+                    sqlx::query(statement).bind(int(from)?).execute(&mut **transaction).await?;
+                }
+                Ok(())
+            }
+
             async fn make_changes(
                 transaction: &mut sqlx::Transaction<'static, $db>,
                 changes: &[Change],
@@ -125,6 +138,7 @@ macro_rules! implement {
 
             async fn apply(&self, batch: &Batch) -> Result<(), StoreError> {
                 let mut transaction = self.begin_cached().await?;
+                Self::cut(&mut transaction, batch.from).await?;
                 for logs in batch.logs.chunks(ROWS) {
                     let mut rows = Vec::with_capacity(logs.len());
                     for log in logs {
@@ -163,10 +177,8 @@ macro_rules! implement {
             }
 
             async fn rollback(&self, to: u64, changes: &[Change]) -> Result<(), StoreError> {
-                let to = int(to)?;
                 let mut transaction = self.begin_cached().await?;
-                sqlx::query("DELETE FROM logs WHERE block > $1").bind(to).execute(&mut *transaction).await?;
-                sqlx::query("DELETE FROM blocks WHERE number > $1").bind(to).execute(&mut *transaction).await?;
+                Self::cut(&mut transaction, to.saturating_add(1)).await?;
                 Self::make_changes(&mut transaction, changes).await?;
                 Ok(transaction.commit().await?)
             }

@@ -38,6 +38,7 @@ macro_rules! suite {
 }
 suite!(
     applies_and_rolls_back,
+    applying_again_replaces,
     applies_all_or_nothing,
     filters_logs,
     large_batches,
@@ -66,8 +67,13 @@ async fn applies_and_rolls_back(store: SharedStore, _: &str) {
         Batch { blocks: vec![block(10)], logs: vec![log(3, 0, 4), log(10, 1, 0)], ..Batch::default() };
     store.apply(&first).await.unwrap();
     let blocks = (11..=14).map(block).collect();
-    let second =
-        Batch { blocks, logs: vec![log(12, 0, 1), log(14, 0, 1)], forget_below: 10, ..Batch::default() };
+    let second = Batch {
+        from: 11,
+        blocks,
+        logs: vec![log(12, 0, 1), log(14, 0, 1)],
+        forget_below: 10,
+        ..Batch::default()
+    };
     store.apply(&second).await.unwrap();
     assert_eq!(store.cursor().await.unwrap(), Some(block(14)));
 
@@ -80,9 +86,23 @@ async fn applies_and_rolls_back(store: SharedStore, _: &str) {
     assert_eq!(store.document("n", "k").await.unwrap().unwrap().body, json!("rolled back"));
 
     assert_eq!(store.prune_logs(10).await.unwrap(), 1);
-    let third = Batch { blocks: vec![block(13)], forget_below: 13, ..Batch::default() };
+    let third = Batch { from: 13, blocks: vec![block(13)], forget_below: 13, ..Batch::default() };
     store.apply(&third).await.unwrap();
     assert_eq!(store.blocks().await.unwrap(), [block(13)]);
+}
+
+async fn applying_again_replaces(store: SharedStore, _: &str) {
+    let first = Batch { blocks: vec![block(10)], logs: vec![log(10, 0, 1)], ..Batch::default() };
+    store.apply(&first).await.unwrap();
+    let range = |blocks: Vec<BlockRef>, logs| Batch { from: 11, blocks, logs, ..Batch::default() };
+    store.apply(&range(vec![block(11), block(12)], vec![log(11, 0, 1), log(12, 0, 1)])).await.unwrap();
+    // Twice the same, then another fork of the same blocks, and shorter.
+    for _ in 0..2 {
+        store.apply(&range(vec![block(11)], vec![log(11, 1, 2)])).await.unwrap();
+        assert_eq!(store.cursor().await.unwrap(), Some(block(11)));
+        let logs = store.logs(&LogQuery::blocks(0..=u64::MAX)).await.unwrap();
+        assert_eq!(logs, [log(10, 0, 1), log(11, 1, 2)]);
+    }
 }
 
 async fn applies_all_or_nothing(store: SharedStore, _: &str) {
