@@ -4,7 +4,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use iono_primitives::{GpuModel, Group, Region, Resources};
+use iono_primitives::{Attributes, GpuModel, Group, Region, Resources};
 
 use crate::lease::SecretFile;
 use crate::node::Place;
@@ -53,8 +53,8 @@ pub struct Deployment {
     pub strict_region: bool,
     /// Lowest trust tier accepted, 1 (best) to 7; 0 for any.
     pub trust_tier: u8,
-    /// Attribute tiers asked for: the low 14 bits of `Terms.requirements`.
-    pub attributes: u16,
+    /// Attribute tiers asked for.
+    pub attributes: Attributes,
     /// Providers that the file names (`desired_provider`: ids or addresses, as written); empty for all.
     pub providers: Vec<String>,
     /// Names of leased IP endpoints, sorted.
@@ -142,7 +142,7 @@ impl Deployment {
             resources: self.resources().expect("parse refuses a deployment that no order can hold"),
             groups: self.services.iter().map(|service| service.service.group()).collect(),
             region: self.region,
-            requirements: u32::from(self.attributes) | u32::from(self.trust_tier) << 14,
+            requirements: self.attributes.word() | u32::from(self.trust_tier) << 14,
             flags: mode | if self.strict_region { OrderPlan::STRICT_REGION } else { 0 },
             duration: self.duration,
             max_price: self.price.clone(),

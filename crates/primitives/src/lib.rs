@@ -1,5 +1,6 @@
 //! The words that every part of Ionosphere shares: ids, resources, money, regions, reasons. No I/O and no policy.
 
+pub mod attributes;
 pub mod gpu;
 pub mod id;
 pub mod money;
@@ -8,6 +9,7 @@ pub mod reason;
 pub mod region;
 pub mod resources;
 
+pub use attributes::Attributes;
 pub use id::{FizzId, LeaseId, OrderId, ProviderId, TokenId, WalletId};
 pub use money::{Amount, Rate};
 pub use reason::{CloseReason, LeaseState, OrderState};

@@ -30,6 +30,12 @@ impl StorageClass {
     }
 }
 
+impl fmt::Display for StorageClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(["any", "hdd", "ssd", "nvme"][*self as usize])
+    }
+}
+
 /// A GPU model as the chain carries it: at most 16 bytes of lower-case ASCII, such as `h100` or `rtx4090`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -61,7 +61,7 @@ pub(super) fn join(sections: Sections, node: &Node, reader: &mut Reader) -> Opti
         region: placement.region,
         strict_region: placement.strict_region,
         trust_tier: sections.settings.trust_tier,
-        attributes: placement.attributes,
+        attributes: placement.attributes.clone(),
         providers: placement.providers.clone(),
         endpoints: sections.endpoints.clone(),
         services,

@@ -1,7 +1,8 @@
 //! `profiles`: lease time, tiers, and `placement` with its conditions and prices.
 
+use iono_primitives::attributes::Compliance;
 use iono_primitives::money::parse_decimal;
-use iono_primitives::{Rate, Region};
+use iono_primitives::{Attributes, Rate, Region};
 
 use crate::deployment::{Format, Mode};
 use crate::limits::MAX_DURATION;
@@ -22,7 +23,7 @@ pub(crate) struct ReadSettings {
 pub(crate) struct ReadPlacement {
     pub(crate) name: String,
     pub(crate) region: Region,
-    pub(crate) attributes: u16,
+    pub(crate) attributes: Attributes,
     pub(crate) strict_region: bool,
     pub(crate) providers: Vec<String>,
     /// Prices by compute profile.
@@ -110,7 +111,7 @@ pub(crate) fn read(key: &Key, node: &Node, format: Format, reader: &mut Reader) 
     let mut placement = ReadPlacement {
         name: key.name.clone(),
         region: Region::ANY,
-        attributes: 0,
+        attributes: Attributes::default(),
         strict_region: false,
         providers: Vec::new(),
         pricing: Vec::new(),
@@ -158,14 +159,15 @@ fn attributes(node: &Node, placement: &mut ReadPlacement, reader: &mut Reader) {
                 key.place,
                 "attributes: one light node cannot be asked for; name its gateway in `desired_provider`",
             ),
-            "compute" => {
-                placement.attributes |= level(node, "compute", &["basic", "general", "hpc"], 0, reader)
-            }
+            "compute" => placement.attributes.compute = reader.parsed(node, "compute"),
             "connectivity" => {
-                let levels = ["low", "medium", "high", "ultra"];
-                placement.attributes |= level(node, "connectivity", &levels, 8, reader);
+                placement.attributes.connectivity = reader.parsed(node, "connectivity");
             }
-            "compliance" => placement.attributes |= compliance(node, reader),
+            "compliance" => {
+                for item in reader.list(node, "compliance") {
+                    placement.attributes.compliance.extend(reader.parsed::<Compliance>(item, "compliance"));
+                }
+            }
             "host" if reader.text(node, "host") == Some("akash") => {
                 reader.warn(key.place, "`host: akash` has no meaning on this network and is left out");
             }
@@ -185,35 +187,6 @@ fn check_region(placement: &ReadPlacement, place: Place, reader: &mut Reader) {
     if placement.strict_region && placement.region == Region::ANY {
         reader.error(place, "attributes: `strict_region` needs a `region`");
     }
-}
-
-/// A tier by name, as the bits of the requirements word from `shift` on.
-fn level(node: &Node, what: &str, levels: &[&str], shift: u16, reader: &mut Reader) -> u16 {
-    let Some(text) = reader.text(node, what) else { return 0 };
-    match levels.iter().position(|level| text.eq_ignore_ascii_case(level)) {
-        Some(place) => u16::try_from(place + 1).unwrap_or(0) << shift,
-        None => {
-            reader.error(node.place, format!("{what}: `{}` is none of {}", shown(text), levels.join(", ")));
-            0
-        }
-    }
-}
-
-/// A list of standards, each a bit of its own from bit 11 on.
-fn compliance(node: &Node, reader: &mut Reader) -> u16 {
-    let standards = ["soc2", "hipaa", "gdpr"];
-    let mut bits = 0;
-    for item in reader.list(node, "compliance") {
-        let Some(text) = reader.text(item, "compliance") else { continue };
-        match standards.iter().position(|known| text.eq_ignore_ascii_case(known)) {
-            Some(place) => bits |= 1 << (11 + place),
-            None => {
-                let known = standards.join(", ");
-                reader.error(item.place, format!("compliance: `{}` is none of {known}", shown(text)));
-            }
-        }
-    }
-    bits
 }
 
 fn quote(node: &Node, place: Place, format: Format, reader: &mut Reader) -> Option<Quote> {
