@@ -4,6 +4,7 @@ pragma solidity ^0.8.37;
 import {IEscrow} from "../../src/interfaces/IEscrow.sol";
 import {ILeaseAccess} from "../../src/interfaces/ILeaseAccess.sol";
 import {LeaseAccess} from "../../src/market/LeaseAccess.sol";
+import {Built} from "../Built.sol";
 import {Test} from "forge-std/Test.sol";
 
 /// @title  LeaseAccessTest: grants belong to their giver, expire, and are void after a transfer
@@ -20,7 +21,7 @@ contract LeaseAccessTest is Test {
     function setUp() public {
         vm.warp(1_800_000_000);
         later = uint40(vm.getBlockTimestamp() + 1 days);
-        leases = new LeaseAccess(IEscrow(escrow));
+        leases = LeaseAccess(Built.make("LeaseAccess", abi.encode(IEscrow(escrow))));
         _own(WALLET, owner);
         _own(99, address(0));
     }

@@ -230,13 +230,13 @@ contract LeaseAttack is MarketBase {
         return abi.encodePacked(r, s, v);
     }
 
-    function _signBody(bytes32 body, bytes32 typeHash, string memory name, string memory version, address at)
+    function _signBody(bytes32 body, bytes32 typeHash, string memory name, string memory version, address book)
         private
         view
         returns (bytes memory)
     {
         bytes32 domain = keccak256(
-            abi.encode(typeHash, keccak256(bytes(name)), keccak256(bytes(version)), block.chainid, at)
+            abi.encode(typeHash, keccak256(bytes(name)), keccak256(bytes(version)), block.chainid, book)
         );
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, keccak256(abi.encodePacked(hex"1901", domain, body)));
         return abi.encodePacked(r, s, v);

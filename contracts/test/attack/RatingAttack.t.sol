@@ -8,6 +8,7 @@ import {LeaseWord} from "../../src/lib/LeaseWord.sol";
 import {ProfileWord} from "../../src/lib/ProfileWord.sol";
 import {Profile, Spec} from "../../src/lib/Types.sol";
 import {Ratings} from "../../src/market/Ratings.sol";
+import {Built} from "../Built.sol";
 import {MarketBase} from "../market/MarketBase.sol";
 
 /// @title  RatingAttack: a provider that rents from itself cannot buy stars for less than the minimum (SP-9)
@@ -20,7 +21,9 @@ contract RatingAttack is MarketBase {
     function setUp() public override {
         super.setUp();
         // This contract stands in the registry for Ratings and passes its calls on.
-        ratings = new Ratings(escrow, leases, tokens, IProviderRegistry(address(this)), 1 hours, 100);
+        ratings = Ratings(
+            Built.make("Ratings", abi.encode(escrow, leases, tokens, IProviderRegistry(address(this)), 1 hours, 100))
+        );
     }
 
     function setRating(uint256 provider, uint256 rating) external {

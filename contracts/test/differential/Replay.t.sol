@@ -7,6 +7,7 @@ import {Vm} from "forge-std/Vm.sol";
 import {IOrderBook} from "../../src/interfaces/IOrderBook.sol";
 import {Bid, Profile} from "../../src/lib/Types.sol";
 import {OrderBook} from "../../src/market/OrderBook.sol";
+import {Built} from "../Built.sol";
 
 /// @title  Replay: random orders with their bids, placed and resolved by the order book itself
 /// @notice `crates/matching/tests/differential.rs` writes files of records and runs this test on each; without the files
@@ -43,7 +44,7 @@ contract Replayer {
     constructor() {
         IOrderBook.Wiring memory wiring;
         (wiring.registry, wiring.policies, wiring.randomness) = (address(this), address(this), address(this));
-        _BOOK = new OrderBook(wiring);
+        _BOOK = OrderBook(Built.make("OrderBook", abi.encode(wiring)));
     }
 
     function profileOf(address) external view returns (Profile) {

@@ -52,11 +52,11 @@ contract ProfileHandler is Test {
 
     function give(uint256 seed) external {
         if (leases.length == 0) return;
-        uint256 at = seed % leases.length;
-        Lease memory lease = leases[at];
+        uint256 index = seed % leases.length;
+        Lease memory lease = leases[index];
         vm.prank(LEASE_BOOK);
         REGISTRY.give(PROVIDER, lease.units, lease.gpus);
-        leases[at] = leases[leases.length - 1];
+        leases[index] = leases[leases.length - 1];
         leases.pop();
     }
 

@@ -29,27 +29,39 @@ contract ProfileInvariants is StakeBase {
         ProviderRecord memory r = handler.record();
         assertEq(keccak256(abi.encode(registry.record(provider))), keccak256(abi.encode(r)), "record");
         (uint256 leased, uint256 leasedGpus) = handler.leasedNow();
+        uint256 word = _said(r) | _capacity(r) | (_flags(r) << 234);
+        assertEq(Profile.unwrap(registry.profile(provider)), word, "P1");
+        assertEq(Profile.unwrap(registry.profileOf(r.hotKey)), word, "P3");
+        if (r.hotKey != hotKey) assertEq(Profile.unwrap(registry.profileOf(hotKey)), 0, "P3");
+    }
+
+    /// @dev Layout of Types.sol, by hand.
+    function _said(ProviderRecord memory r) private view returns (uint256) {
+        (, uint256 counted) = staking.stakeOf(provider);
+        uint256 slashes = handler.slashes();
+        return provider | (7 << 32) | (handler.rating() << 36) | ((slashes < 255 ? slashes : 255) << 46)
+            | ((counted / 1e18) << 54) | (uint256(r.region) << 86) | (uint256(r.attributes) << 102)
+            | (uint256(r.tokens) << 186);
+    }
+
+    function _capacity(ProviderRecord memory r) private view returns (uint256) {
+        (uint256 leased, uint256 leasedGpus) = handler.leasedNow();
         uint256 total = r.capacity.units();
         uint256 gpus = r.capacity.gpus();
         uint256 free = total > leased ? total - leased : 0;
-        (, uint256 counted) = staking.stakeOf(provider);
+        return ((255 * free / total) << 78) | (free << 126) | (total << 150)
+            | ((gpus > leasedGpus ? gpus - leasedGpus : 0) << 174);
+    }
 
-        uint256 flags = ProfileFlags.ACTIVE;
+    function _flags(ProviderRecord memory r) private view returns (uint256 flags) {
+        (, uint256 counted) = staking.stakeOf(provider);
+        (uint256 leased, uint256 leasedGpus) = handler.leasedNow();
+        flags = ProfileFlags.ACTIVE;
         if (counted >= staking.tierStake(7)) flags |= ProfileFlags.STAKED;
         if (handler.barred()) flags |= ProfileFlags.BARRED;
         if (handler.draining()) flags |= ProfileFlags.DRAINING;
         if (r.offersOwn) flags |= ProfileFlags.PROVIDER;
         if (r.offersFizz) flags |= ProfileFlags.FIZZ;
-        if (leased > total || leasedGpus > gpus) flags |= ProfileFlags.OVERBOOKED;
-
-        uint256 slashes = handler.slashes();
-        // Layout of Types.sol, by hand.
-        uint256 word = provider | (7 << 32) | (handler.rating() << 36) | ((slashes < 255 ? slashes : 255) << 46)
-            | ((counted / 1e18) << 54) | ((255 * free / total) << 78) | (uint256(r.region) << 86)
-            | (uint256(r.attributes) << 102) | (free << 126) | (total << 150)
-            | ((gpus > leasedGpus ? gpus - leasedGpus : 0) << 174) | (uint256(r.tokens) << 186) | (flags << 234);
-        assertEq(Profile.unwrap(registry.profile(provider)), word, "P1");
-        assertEq(Profile.unwrap(registry.profileOf(r.hotKey)), word, "P3");
-        if (r.hotKey != hotKey) assertEq(Profile.unwrap(registry.profileOf(hotKey)), 0, "P3");
+        if (leased > r.capacity.units() || leasedGpus > r.capacity.gpus()) flags |= ProfileFlags.OVERBOOKED;
     }
 }

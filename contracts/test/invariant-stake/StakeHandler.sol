@@ -79,14 +79,14 @@ contract StakeHandler is Test {
     /// Every request can be withdrawn once its time has come.
     function withdraw(uint256 seed) external {
         if (open.length == 0) return;
-        uint256 at = seed % open.length;
-        (address staker,,,, uint256 until) = STAKING.requestOf(open[at]);
+        uint256 index = seed % open.length;
+        (address staker,,,, uint256 until) = STAKING.requestOf(open[index]);
         if (vm.getBlockTimestamp() < until) vm.warp(until);
         uint256 before = SPON_.balanceOf(staker);
         vm.prank(staker);
-        STAKING.withdraw(open[at]);
+        STAKING.withdraw(open[index]);
         wentOut += SPON_.balanceOf(staker) - before;
-        open[at] = open[open.length - 1];
+        open[index] = open[open.length - 1];
         open.pop();
     }
 

@@ -23,6 +23,7 @@ import {EraClock} from "../../src/staking/EraClock.sol";
 import {StakingManager} from "../../src/staking/StakingManager.sol";
 import {DevDollar} from "../../src/token/DevDollar.sol";
 import {SPON} from "../../src/token/SPON.sol";
+import {Built} from "../Built.sol";
 
 /// @title  MarketBase: the whole market wired as in a deployment, a tenant with a funded wallet, staked providers
 /// @notice Token 0 is SPON, token 1 a dollar of six decimals; both are worth a dollar.
@@ -81,46 +82,67 @@ abstract contract MarketBase is Test {
 
     function _deploy() internal {
         manager = new AccessManager(governor);
-        spon = new SPON(address(manager));
-        dollar = new DevDollar();
-        policies = new MatchPolicy(address(manager), WEIGHTS);
-        tokens = new PaymentTokens(address(manager), policies, address(spon), 1e8, _market());
-        clock = new EraClock(block.timestamp, 1 days);
-        randomness = new BlockHashRandomness();
+        spon = SPON(Built.make("SPON", abi.encode(address(manager))));
+        dollar = DevDollar(Built.make("DevDollar", ""));
+        policies = MatchPolicy(Built.make("MatchPolicy", abi.encode(address(manager), WEIGHTS)));
+        tokens = PaymentTokens(
+            Built.make("PaymentTokens", abi.encode(address(manager), policies, address(spon), 1e8, _market()))
+        );
+        clock = EraClock(Built.make("EraClock", abi.encode(block.timestamp, 1 days)));
+        randomness = BlockHashRandomness(Built.make("BlockHashRandomness", ""));
 
         uint256 nonce = vm.getNonce(address(this));
         address stakingAt = vm.computeCreateAddress(address(this), nonce + 1);
         address escrowAt = vm.computeCreateAddress(address(this), nonce + 2);
         address leasesAt = vm.computeCreateAddress(address(this), nonce + 3);
         address ordersAt = vm.computeCreateAddress(address(this), nonce + 4);
-        registry = new ProviderRegistry(address(manager), leasesAt, stakingAt, address(this));
+        registry = ProviderRegistry(
+            Built.make("ProviderRegistry", abi.encode(address(manager), leasesAt, stakingAt, address(this)))
+        );
         address[4] memory slashers = [leasesAt, address(0), address(0), address(0)];
-        staking = new StakingManager(address(manager), spon, registry, clock, 7 days, slashers);
-        escrow = new Escrow(
-            IEscrow.Wiring(ordersAt, leasesAt, address(tokens), address(registry), foundation, _homeToken())
+        staking = StakingManager(
+            Built.make("StakingManager", abi.encode(address(manager), spon, registry, clock, 7 days, slashers))
         );
-        leases = new LeaseBook(
-            ILeaseBook.Wiring({
-                orderBook: ordersAt,
-                escrow: escrowAt,
-                paymentTokens: address(tokens),
-                registry: address(registry),
-                staking: address(staking),
-                arbiter: arbiter,
-                fizzShares: fizzShares,
-                holdback: HOLDBACK,
-                confirmWindow: CONFIRM_WINDOW,
-                maxPause: MAX_PAUSE
-            })
+        escrow = Escrow(
+            Built.make(
+                "Escrow",
+                abi.encode(
+                    IEscrow.Wiring(ordersAt, leasesAt, address(tokens), address(registry), foundation, _homeToken())
+                )
+            )
         );
-        orders = new OrderBook(
-            IOrderBook.Wiring(
-                address(escrow),
-                address(leases),
-                address(tokens),
-                address(registry),
-                address(policies),
-                address(randomness)
+        leases = LeaseBook(
+            Built.make(
+                "LeaseBook",
+                abi.encode(
+                    ILeaseBook.Wiring({
+                        orderBook: ordersAt,
+                        escrow: escrowAt,
+                        paymentTokens: address(tokens),
+                        registry: address(registry),
+                        staking: address(staking),
+                        arbiter: arbiter,
+                        fizzShares: fizzShares,
+                        holdback: HOLDBACK,
+                        confirmWindow: CONFIRM_WINDOW,
+                        maxPause: MAX_PAUSE
+                    })
+                )
+            )
+        );
+        orders = OrderBook(
+            Built.make(
+                "OrderBook",
+                abi.encode(
+                    IOrderBook.Wiring(
+                        address(escrow),
+                        address(leases),
+                        address(tokens),
+                        address(registry),
+                        address(policies),
+                        address(randomness)
+                    )
+                )
             )
         );
         assertEq(address(orders), ordersAt);

@@ -134,7 +134,7 @@ contract ResolveTest is MarketBase {
         }
     }
 
-    /// The best score wins whoever calls, and only rate, profile and seed decide.
+    /// The best score wins whoever calls, of equal ones the higher ticket; only rate, profile and seed decide.
     function testFuzz_theBestScoreWins(uint80[5] memory rates, bytes32 hash) public {
         vm.assume(hash != 0);
         uint256 order = _create();
@@ -148,11 +148,13 @@ contract ResolveTest is MarketBase {
 
         Bid[] memory bids = orders.bidsOf(order);
         uint256 best;
+        uint256 highest;
         uint256 winner;
         for (uint256 i; i < bids.length; ++i) {
             uint256 ticket = uint256(keccak256(abi.encode(seed, bids[i].provider())));
             uint256 score = Score.staticScore(WEIGHTS, OrderWord.maxRate(w1), 0, bids[i]) + 500 * (ticket % 10_001);
-            if (score > best) (best, winner) = (score, bids[i].provider());
+            if (score < best || (score == best && ticket < highest)) continue;
+            (best, highest, winner) = (score, ticket, bids[i].provider());
         }
         (, uint256 score_,) = orders.winnerOf(order);
         assertEq(score_, best);

@@ -5,6 +5,7 @@ import {Test} from "forge-std/Test.sol";
 
 import {IRandomness} from "../../src/interfaces/IMatching.sol";
 import {BlockHashRandomness} from "../../src/matching/BlockHashRandomness.sol";
+import {Built} from "../Built.sol";
 
 /// @title  BlockHashRandomness: not yet, here, through the history contract, gone
 contract BlockHashRandomnessTest is Test {
@@ -14,7 +15,7 @@ contract BlockHashRandomnessTest is Test {
         hex"3373fffffffffffffffffffffffffffffffffffffffe14604657602036036042575f35600143038111604257611fff81430311604257611fff9006545f5260205ff35b5f5ffd5b5f35611fff60014303065500";
     address internal constant SYSTEM = 0xffffFFFfFFffffffffffffffFfFFFfffFFFfFFfE;
 
-    BlockHashRandomness internal randomness = new BlockHashRandomness();
+    BlockHashRandomness internal randomness = BlockHashRandomness(Built.make("BlockHashRandomness", ""));
 
     function setUp() public {
         vm.roll(100_000);

@@ -4,7 +4,7 @@ pragma solidity ^0.8.37;
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
 import {IEscrow} from "../../src/interfaces/IEscrow.sol";
-import {Escrow} from "../../src/payment/Escrow.sol";
+import {Built} from "../Built.sol";
 import {MarketBase} from "../market/MarketBase.sol";
 
 /// @title  Escrow: wallets, deposits and withdrawals (SP-17, SP-18)
@@ -15,7 +15,7 @@ contract EscrowWalletsTest is MarketBase {
         IEscrow.Wiring memory w = escrow.wiring();
         w.foundation = address(0);
         vm.expectRevert(IEscrow.Escrow_ZeroAddress.selector);
-        new Escrow(w);
+        Built.make("Escrow", abi.encode(w));
     }
 
     function test_wiring() public view {

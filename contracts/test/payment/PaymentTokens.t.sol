@@ -7,7 +7,7 @@ import {IMatchPolicy} from "../../src/interfaces/IMatching.sol";
 import {IPaymentTokens} from "../../src/interfaces/IPaymentTokens.sol";
 import {TermsWord} from "../../src/lib/TermsWord.sol";
 import {TokenWord} from "../../src/lib/TokenWord.sol";
-import {DevDollar} from "../../src/token/DevDollar.sol";
+import {Built} from "../Built.sol";
 import {MarketBase} from "../market/MarketBase.sol";
 import {ManyDecimalsToken} from "./HostileTokens.sol";
 
@@ -67,9 +67,9 @@ contract PaymentTokensTest is MarketBase {
     function test_enableToken_atMost48() public {
         vm.startPrank(governor);
         for (uint256 i = 2; i < 48; ++i) {
-            assertEq(tokens.enableToken(address(new DevDollar()), 1e8), i);
+            assertEq(tokens.enableToken(Built.make("DevDollar", ""), 1e8), i);
         }
-        address one = address(new DevDollar());
+        address one = Built.make("DevDollar", "");
         vm.expectRevert(IPaymentTokens.PaymentTokens_TooManyTokens.selector);
         tokens.enableToken(one, 1e8);
         vm.stopPrank();
@@ -83,7 +83,7 @@ contract PaymentTokensTest is MarketBase {
     }
 
     function test_enableToken_needsAPrice() public {
-        address one = address(new DevDollar());
+        address one = Built.make("DevDollar", "");
         vm.startPrank(governor);
         vm.expectRevert(abi.encodeWithSelector(IPaymentTokens.MarketTerms_OutOfBounds.selector, "price", 0));
         tokens.enableToken(one, 0);

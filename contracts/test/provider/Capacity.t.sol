@@ -111,9 +111,9 @@ contract CapacityTest is ProviderBase {
             assertEq(_has(provider, ProfileFlags.OVERBOOKED), taken > 8 || takenGpus > 2);
         }
         for (uint256 i; i < 8; ++i) {
-            uint256 at = (i + order % 8) % 8;
-            registry.give(provider, units[at], gpus[at]);
-            taken -= units[at];
+            uint256 index = (i + order % 8) % 8;
+            registry.give(provider, units[index], gpus[index]);
+            taken -= units[index];
             assertEq(registry.profile(provider).freeUnits(), taken >= 8 ? 0 : 8 - taken);
         }
         _check(8, 2, 255);

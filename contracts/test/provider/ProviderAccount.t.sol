@@ -3,6 +3,7 @@ pragma solidity ^0.8.37;
 
 import {IProviderAccount, IProviderRegistry} from "../../src/interfaces/IProviderRegistry.sol";
 import {ProviderAccount} from "../../src/provider/ProviderAccount.sol";
+import {Built} from "../Built.sol";
 import {ProviderBase} from "./ProviderBase.sol";
 
 /// @title  ProviderAccountTest: ownership in two steps, and who may take money out
@@ -25,7 +26,7 @@ contract ProviderAccountTest is ProviderBase {
     function test_initialize_onlyRegistry() public {
         vm.expectRevert(abi.encodeWithSelector(IProviderAccount.ProviderAccount_NotRegistry.selector, address(this)));
         account.initialize(5, address(this));
-        ProviderAccount code = new ProviderAccount();
+        ProviderAccount code = ProviderAccount(Built.make("ProviderAccount", ""));
         vm.expectRevert(abi.encodeWithSelector(IProviderAccount.ProviderAccount_NotRegistry.selector, owner));
         vm.prank(owner);
         code.initialize(5, owner);

@@ -9,6 +9,7 @@ import {ProviderRegistry} from "../../src/provider/ProviderRegistry.sol";
 import {EraClock} from "../../src/staking/EraClock.sol";
 import {StakingManager} from "../../src/staking/StakingManager.sol";
 import {SPON} from "../../src/token/SPON.sol";
+import {Built} from "../Built.sol";
 import {AccessManager} from "@openzeppelin/contracts/access/manager/AccessManager.sol";
 import {Test} from "forge-std/Test.sol";
 
@@ -35,12 +36,19 @@ abstract contract ProviderBase is Test {
     function setUp() public virtual {
         vm.warp(1_800_000_000);
         manager = new AccessManager(governor);
-        spon = new SPON(address(manager));
-        clock = new EraClock(block.timestamp, ERA);
+        spon = SPON(Built.make("SPON", abi.encode(address(manager))));
+        clock = EraClock(Built.make("EraClock", abi.encode(block.timestamp, ERA)));
         address stakingAt = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
-        registry = new ProviderRegistry(address(manager), leaseBook, stakingAt, ratings);
-        staking = new StakingManager(
-            address(manager), spon, registry, clock, UNBONDING, [leaseBook, address(0), address(0), address(0)]
+        registry = ProviderRegistry(
+            Built.make("ProviderRegistry", abi.encode(address(manager), leaseBook, stakingAt, ratings))
+        );
+        staking = StakingManager(
+            Built.make(
+                "StakingManager",
+                abi.encode(
+                    address(manager), spon, registry, clock, UNBONDING, [leaseBook, address(0), address(0), address(0)]
+                )
+            )
         );
         assertEq(address(staking), stakingAt);
     }

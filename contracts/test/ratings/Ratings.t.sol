@@ -10,6 +10,7 @@ import {LeaseWord} from "../../src/lib/LeaseWord.sol";
 import {TokenWord} from "../../src/lib/TokenWord.sol";
 import {CloseReason} from "../../src/lib/Types.sol";
 import {Ratings} from "../../src/market/Ratings.sol";
+import {Built} from "../Built.sol";
 import {Test} from "forge-std/Test.sol";
 
 /// @title  RatingsTest: who may rate what and when, and the average of the last ten, against a plain list
@@ -30,8 +31,13 @@ contract RatingsTest is Test {
     function setUp() public {
         vm.warp(1_800_000_000);
         start = vm.getBlockTimestamp();
-        ratings = new Ratings(
-            IEscrow(books), ILeaseBook(books), IPaymentTokens(books), IProviderRegistry(registry), 1 hours, 10
+        ratings = Ratings(
+            Built.make(
+                "Ratings",
+                abi.encode(
+                    IEscrow(books), ILeaseBook(books), IPaymentTokens(books), IProviderRegistry(registry), 1 hours, 10
+                )
+            )
         );
         uint256 dollar = TokenWord.pack(TokenWord.ENABLED, 6, 1e8, 0, 0);
         vm.mockCall(books, abi.encodeCall(IPaymentTokens.tokenWord, (1)), abi.encode(dollar));

@@ -7,7 +7,7 @@ import {IStakingManager} from "../../src/interfaces/IStakingManager.sol";
 import {ProfileWord} from "../../src/lib/ProfileWord.sol";
 import {Profile, ProfileFlags} from "../../src/lib/Types.sol";
 import {EraClock} from "../../src/staking/EraClock.sol";
-import {StakingManager} from "../../src/staking/StakingManager.sol";
+import {Built} from "../Built.sol";
 import {StakeBase} from "./StakeBase.sol";
 import {IAccessManaged} from "@openzeppelin/contracts/access/manager/IAccessManaged.sol";
 
@@ -208,7 +208,7 @@ contract StakeTest is StakeBase {
     function test_unbondingMustOutlastAnEra() public {
         address[4] memory none;
         vm.expectRevert(abi.encodeWithSelector(IStakingManager.StakingManager_BadUnbondingTime.selector, ERA, ERA));
-        new StakingManager(address(manager), spon, registry, clock, ERA, none);
+        Built.make("StakingManager", abi.encode(address(manager), spon, registry, clock, ERA, none));
     }
 
     function test_eraClock() public {
@@ -222,11 +222,11 @@ contract StakeTest is StakeBase {
         assertEq(clock.startOf(1), genesis);
 
         vm.expectRevert(EraClock.EraClock_BadParameters.selector);
-        new EraClock(0, ERA);
+        Built.make("EraClock", abi.encode(0, ERA));
         vm.expectRevert(EraClock.EraClock_BadParameters.selector);
-        new EraClock(vm.getBlockTimestamp() + 1, ERA);
+        Built.make("EraClock", abi.encode(vm.getBlockTimestamp() + 1, ERA));
         vm.expectRevert(EraClock.EraClock_BadParameters.selector);
-        new EraClock(genesis, 59);
+        Built.make("EraClock", abi.encode(genesis, 59));
     }
 
     function _permitDigest(address holder, uint256 value, uint256 deadline) private view returns (bytes32) {

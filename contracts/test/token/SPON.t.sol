@@ -2,6 +2,7 @@
 pragma solidity ^0.8.37;
 
 import {SPON} from "../../src/token/SPON.sol";
+import {Built} from "../Built.sol";
 import {AccessManager} from "@openzeppelin/contracts/access/manager/AccessManager.sol";
 import {IAccessManaged} from "@openzeppelin/contracts/access/manager/IAccessManaged.sol";
 import {ERC20Capped} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Capped.sol";
@@ -22,7 +23,7 @@ contract SPONTest is Test {
         vm.warp(1_800_000_000);
         (holder, key) = makeAddrAndKey("holder");
         manager = new AccessManager(address(this));
-        spon = new SPON(address(manager));
+        spon = SPON(Built.make("SPON", abi.encode(address(manager))));
         bytes4[] memory selectors = new bytes4[](1);
         selectors[0] = SPON.mint.selector;
         manager.setTargetFunctionRole(address(spon), selectors, MINTER);

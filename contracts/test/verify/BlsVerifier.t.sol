@@ -3,6 +3,7 @@ pragma solidity ^0.8.37;
 
 import {IBlsVerifier} from "../../src/interfaces/IBlsVerifier.sol";
 import {BlsVerifier} from "../../src/verify/BlsVerifier.sol";
+import {Built} from "../Built.sol";
 import {Test} from "forge-std/Test.sol";
 
 /// @title  BlsVerifierTest: RFC 9380's vectors and signatures of blst hold; corrupted, foreign and infinite ones do not
@@ -21,7 +22,7 @@ contract BlsVerifierTest is Test {
     string private blst;
 
     function setUp() public {
-        verifier = new BlsVerifier();
+        verifier = BlsVerifier(Built.make("BlsVerifier", ""));
         blst = vm.readFile("contracts/test/verify/fixtures/blst.json");
     }
 
@@ -29,9 +30,9 @@ contract BlsVerifierTest is Test {
         string memory json = vm.readFile("contracts/test/verify/fixtures/rfc9380.json");
         bytes memory domain = bytes(vm.parseJsonString(json, ".domain"));
         for (uint256 i; i < 5; ++i) {
-            string memory at = string.concat(".vectors[", vm.toString(i), "]");
-            bytes memory message = vm.parseJsonBytes(json, string.concat(at, ".message"));
-            assertEq(verifier.hashToG1(message, domain), vm.parseJsonBytes(json, string.concat(at, ".point")));
+            string memory path = string.concat(".vectors[", vm.toString(i), "]");
+            bytes memory message = vm.parseJsonBytes(json, string.concat(path, ".message"));
+            assertEq(verifier.hashToG1(message, domain), vm.parseJsonBytes(json, string.concat(path, ".point")));
         }
     }
 
@@ -67,11 +68,11 @@ contract BlsVerifierTest is Test {
         assertFalse(verifier.verifyPossession(s.publicKey, s.digest, s.signature));
     }
 
-    function testFuzz_corrupted(uint8 which, uint256 at, uint8 bit) public view {
+    function testFuzz_corrupted(uint8 which, uint256 index, uint8 bit) public view {
         Signed memory s = _signed(5);
         bytes memory target = which % 3 == 0 ? s.publicKey : which % 3 == 1 ? s.message : s.signature;
-        at %= target.length;
-        target[at] = bytes1(uint8(target[at]) ^ uint8(1 << (bit % 8)));
+        index %= target.length;
+        target[index] = bytes1(uint8(target[index]) ^ uint8(1 << (bit % 8)));
         assertFalse(verifier.verify(s.publicKey, s.message, s.signature));
     }
 
@@ -138,21 +139,21 @@ contract BlsVerifierTest is Test {
     function test_probe_refusesAChainWithoutThePrecompiles() public {
         vm.mockCall(address(0x0f), bytes(""), abi.encode(uint256(0)));
         vm.expectRevert(BlsVerifier.Bls_NoPrecompile.selector);
-        new BlsVerifier();
+        Built.make("BlsVerifier", "");
         vm.mockCall(address(0x0f), bytes(""), abi.encode(uint256(1)));
         vm.expectRevert(BlsVerifier.Bls_NoPrecompile.selector);
-        new BlsVerifier();
+        Built.make("BlsVerifier", "");
     }
 
     function _signed(uint256 i) private view returns (Signed memory) {
-        string memory at = string.concat(".signatures[", vm.toString(i), "].");
+        string memory path = string.concat(".signatures[", vm.toString(i), "].");
         return Signed({
-            digest: vm.parseJsonBytes32(blst, string.concat(at, "digest")),
-            hashed: vm.parseJsonBytes(blst, string.concat(at, "hashed")),
-            message: vm.parseJsonBytes(blst, string.concat(at, "message")),
-            possession: vm.parseJsonBytes(blst, string.concat(at, "possession")),
-            publicKey: vm.parseJsonBytes(blst, string.concat(at, "publicKey")),
-            signature: vm.parseJsonBytes(blst, string.concat(at, "signature"))
+            digest: vm.parseJsonBytes32(blst, string.concat(path, "digest")),
+            hashed: vm.parseJsonBytes(blst, string.concat(path, "hashed")),
+            message: vm.parseJsonBytes(blst, string.concat(path, "message")),
+            possession: vm.parseJsonBytes(blst, string.concat(path, "possession")),
+            publicKey: vm.parseJsonBytes(blst, string.concat(path, "publicKey")),
+            signature: vm.parseJsonBytes(blst, string.concat(path, "signature"))
         });
     }
 }
