@@ -7,7 +7,7 @@ use iono_chain::{ChainError, Follower, Update};
 use iono_telemetry::Check;
 use tokio_util::sync::CancellationToken;
 
-use crate::market::book::Wake;
+use crate::market::book::apply::Wake;
 use crate::market::events;
 use crate::market::reader::Head;
 use crate::node::Node;

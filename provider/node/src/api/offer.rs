@@ -9,7 +9,7 @@ use iono_primitives::{OrderId, StorageClass};
 use crate::bidding::decide::Verdict;
 use crate::bidding::reason::Reason;
 use crate::capacity::Gpu;
-use crate::market::book::{BidStage, Outcome, Tracked};
+use crate::market::tracked::{BidStage, Outcome, Tracked};
 use crate::node::Node;
 
 /// The version of the lease API.

@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use super::decide::{Verdict, View, decide};
 use super::lost::why_lost;
 use super::reason::Reason;
-use crate::market::book::{BidStage, Outcome, Tracked};
+use crate::market::tracked::{BidStage, Outcome, Tracked};
 use crate::node::{Node, claims};
 
 /// Blocks after an order became ready in which a keeper is waited for before this provider resolves what it won.

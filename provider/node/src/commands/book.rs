@@ -9,8 +9,9 @@ use super::output;
 use crate::api::offer::bid_answer;
 use crate::cli::Common;
 use crate::config::Config;
-use crate::market::book::{Book, Outcome, Tracked};
+use crate::market::book::Book;
 use crate::market::lease::Lease;
+use crate::market::tracked::{Outcome, Tracked};
 
 #[derive(Debug, Serialize)]
 struct BidLine {

@@ -6,3 +6,4 @@ pub mod lease;
 pub mod order;
 pub mod reader;
 pub mod stored;
+pub mod tracked;

@@ -1,0 +1,149 @@
+//! What the chain's events do to the book, and what has to be looked at because of them.
+
+use alloy::primitives::B256;
+use iono_bindings::BidWord;
+use iono_primitives::{LeaseId, OrderId, ProviderId};
+
+use super::Book;
+use super::documents::Key;
+use crate::bidding::reason::Reason;
+use crate::market::events::Event;
+use crate::market::lease::Lease;
+use crate::market::order::Order;
+use crate::market::tracked::{BidStage, Outcome, Tracked};
+
+/// What an event means beyond the book itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wake {
+    /// Orders have to be looked at.
+    pub orders: bool,
+    /// Leases have to be looked at.
+    pub leases: bool,
+    /// This provider's profile has to be read again.
+    pub profile: bool,
+    /// Tokens have to be read again.
+    pub tokens: bool,
+    /// Rights have to be read again.
+    pub access: bool,
+}
+
+impl std::ops::BitOrAssign for Wake {
+    fn bitor_assign(&mut self, other: Self) {
+        self.orders |= other.orders;
+        self.leases |= other.leases;
+        self.profile |= other.profile;
+        self.tokens |= other.tokens;
+        self.access |= other.access;
+    }
+}
+
+impl Book {
+    /// Applies an event of `block` and says what has to be looked at.
+    pub fn apply(&mut self, block: u64, event: Event) -> Wake {
+        match event {
+            Event::Order(order) => self.created(block, *order),
+            Event::Bid { order, provider, replaced } => self.bid(order, provider, replaced),
+            Event::Matched { order, provider, bid, seed } => self.matched(block, order, provider, bid, seed),
+            Event::Over(order) => {
+                self.change_order(order, |tracked| tracked.outcome = Outcome::Over { block });
+                Wake { orders: true, ..Wake::default() }
+            }
+            Event::Leased { lease, provider } if provider == self.me => {
+                // One that was found without its event did not know its block.
+                let known = self.leases.entry(lease).or_insert_with(|| Lease::new(lease, block));
+                known.created = known.created.max(block);
+                self.stale(lease)
+            }
+            Event::Lease(lease) if self.leases.contains_key(&lease) => self.stale(lease),
+            Event::Leased { .. } | Event::Lease(_) => Wake::default(),
+            Event::Provider(provider) => Wake { profile: provider == self.me, ..Wake::default() },
+            Event::Tokens => Wake { tokens: true, ..Wake::default() },
+            Event::Access => Wake { access: true, ..Wake::default() },
+        }
+    }
+
+    fn created(&mut self, block: u64, order: Order) -> Wake {
+        let id = order.id;
+        let fresh =
+            Tracked { order, created: block, verdict: None, bid: BidStage::None, outcome: Outcome::Open };
+        let known = self.orders.entry(id).or_insert_with(|| fresh.clone());
+        // After a re-org the same number may stand for another order.
+        if known.order.spec != fresh.order.spec || known.created != block {
+            *known = fresh;
+        }
+        self.dirty.insert(Key::Order(id));
+        self.forget();
+        Wake { orders: true, ..Wake::default() }
+    }
+
+    fn bid(&mut self, order: OrderId, provider: ProviderId, replaced: ProviderId) -> Wake {
+        let me = self.me;
+        if provider == me {
+            self.change_order(order, |tracked| tracked.bid = BidStage::Placed);
+        } else if replaced == me {
+            let message = format!("provider {provider} made a better bid for the same slot");
+            let reason = Reason::new("score", message);
+            self.change_order(order, |tracked| tracked.bid = BidStage::Gone { reason });
+        }
+        Wake::default()
+    }
+
+    fn matched(
+        &mut self,
+        block: u64,
+        order: OrderId,
+        provider: ProviderId,
+        bid: BidWord,
+        seed: B256,
+    ) -> Wake {
+        let rate = bid.rate();
+        self.change_order(order, |tracked| {
+            tracked.outcome = Outcome::Matched { block, provider, rate, seed, lost: None };
+        });
+        Wake { orders: true, ..Wake::default() }
+    }
+
+    fn stale(&mut self, lease: LeaseId) -> Wake {
+        self.change_lease(lease, |lease| lease.stale = true);
+        Wake { leases: true, access: true, ..Wake::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{ME, bid, holds, matched, order};
+    use super::*;
+
+    #[test]
+    fn a_displaced_bid_frees_its_capacity() {
+        let mut book = Book::new(ME);
+        book.apply(1, order(1));
+        book.apply(2, bid(1, 2, 0));
+        book.apply(2, bid(1, 9, 2));
+        assert!(!holds(&book, 1));
+    }
+
+    #[test]
+    fn events_twice_are_events_once() {
+        let mut once = Book::new(ME);
+        let mut twice = Book::new(ME);
+        let events = [
+            (1, order(1)),
+            (1, order(2)),
+            (2, bid(1, 2, 0)),
+            (4, matched(1, 2)),
+            (4, Event::Leased { lease: LeaseId(1), provider: ME }),
+            (4, Event::Leased { lease: LeaseId(2), provider: ProviderId(9) }),
+            (5, Event::Over(OrderId(2))),
+        ];
+        for (block, event) in events.clone() {
+            once.apply(block, event);
+        }
+        for (block, event) in events.clone().into_iter().chain(events) {
+            twice.apply(block, event);
+        }
+        assert_eq!(once.orders, twice.orders);
+        assert_eq!(once.leases, twice.leases);
+        assert_eq!(once.leases.len(), 1);
+    }
+}
