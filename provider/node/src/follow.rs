@@ -25,60 +25,80 @@ pub async fn run(node: Arc<Node>, mut follower: Follower, check: Check, token: C
     let mut wake = Wake::default();
     let mut pruned = 0;
     loop {
-        let next = tokio::select! {
-            next = tokio::time::timeout(SILENCE, follower.next()) => next,
+        let update = tokio::select! {
+            next = next(&node, &mut follower, &mut wake, &check) => next,
             () = token.cancelled() => return,
         };
-        let update = match next {
-            Ok(Ok(update)) => update,
-            Ok(Err(error)) => {
-                check.fail(error.to_string());
-                tokio::time::sleep(AGAIN).await;
-                continue;
+        let done = match &update {
+            Ok(update) => {
+                wake |= apply(&node, update);
+                let written = commit(&node, &mut follower, update).await;
+                written.map(|()| update.is_caught_up()).map_err(|error| error.to_string())
             }
-            Err(_) => {
-                silent(&node, &check).await;
-                continue;
-            }
+            Err(error) => Err(error.to_string()),
         };
-        wake |= apply(&node, &update);
-        while let Err(error) = commit(&node, &mut follower, &update).await {
-            tracing::error!(%error, "what the chain said cannot be written down; trying again");
-            check.fail(error.to_string());
-            tokio::select! {
-                () = tokio::time::sleep(AGAIN) => {}
-                () = token.cancelled() => return,
+        match done {
+            Ok(true) => {
+                check.ok();
+                wake = tell(&node, wake).await;
+                prune(&node, &mut pruned).await;
             }
-        }
-        if update.is_caught_up() {
-            check.ok();
-            wake = tell(&node, wake).await;
-            prune(&node, &mut pruned).await;
-        } else {
-            check.fail("reading the chain's past");
+            Ok(false) => check.fail("reading the chain's past"),
+            // What was not written comes again, and the book takes an event twice.
+            Err(error) => {
+                tracing::error!(error, "the chain cannot be followed; trying again");
+                check.fail(error);
+                tokio::select! {
+                    () = tokio::time::sleep(AGAIN) => {}
+                    () = token.cancelled() => return,
+                }
+            }
         }
     }
 }
 
-/// No block for a while: either there is none, as on a chain that mines on demand, or the chain cannot be reached.
-async fn silent(node: &Node, check: &Check) {
-    match node.reader.head().await {
-        Ok(head) if head.number <= node.view().head.number => {
-            node.change_view(|view| {
-                view.heard = Some(Instant::now());
-                view.caught_up = true;
-            });
-            check.ok();
+/// The next update; during a long silence the chain is asked meanwhile whether it is there, without giving up what is
+/// being read.
+async fn next(
+    node: &Node,
+    follower: &mut Follower,
+    wake: &mut Wake,
+    check: &Check,
+) -> Result<Update, ChainError> {
+    let known = follower.cursor().map_or(0, |cursor| cursor.number);
+    let mut next = std::pin::pin!(follower.next());
+    loop {
+        tokio::select! {
+            next = &mut next => return next,
+            () = tokio::time::sleep(SILENCE) => {}
         }
-        Ok(head) => {
-            node.change_view(|view| view.caught_up = false);
-            check.fail(format!("block {} is there and cannot be read", head.number));
-        }
-        Err(error) => {
-            node.change_view(|view| view.caught_up = false);
-            check.fail(error.to_string());
+        match silent(node, known).await {
+            Ok(()) => {
+                check.ok();
+                *wake = tell(node, *wake).await;
+            }
+            Err(why) => {
+                node.change_view(|view| view.caught_up = false);
+                check.fail(why);
+            }
         }
     }
+}
+
+/// No block for a while: either there is none after `known`, as on a chain that mines on demand, or the chain cannot be
+/// reached.
+async fn silent(node: &Node, known: u64) -> Result<(), String> {
+    let head = node.reader.head().await.map_err(|error| error.to_string())?;
+    if head.number > known {
+        return Err(format!("block {} is there and cannot be read", head.number));
+    }
+    node.change_view(|view| {
+        // After a start nothing was told yet.
+        view.head = if view.heard.is_none() { head } else { view.head };
+        view.heard = Some(Instant::now());
+        view.caught_up = true;
+    });
+    Ok(())
 }
 
 /// Applies an update to the book and the view.
