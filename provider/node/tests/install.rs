@@ -1,4 +1,5 @@
-//! The installer, below a folder of its own: what it puts where, and that an upgrade keeps the owner's configuration.
+//! The installer, below a folder of its own: what it puts where, and that an upgrade keeps the owner's configuration; the
+//! configuration that `provider init` writes, and what is said of a wrong one.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::os::unix::fs::PermissionsExt as _;
@@ -33,25 +34,33 @@ fn installs_and_upgrades_without_touching_the_configuration() {
 }
 
 #[test]
-fn hardware_is_what_the_system_says() {
+fn a_configuration_is_written_once_and_an_error_in_it_told_once() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("provider.toml");
     let provider = |args: &[&str]| {
-        Command::new(env!("CARGO_BIN_EXE_provider")).arg("--config").arg(&config).args(args).output().unwrap()
+        let mut command = Command::new(env!("CARGO_BIN_EXE_provider"));
+        let output = command.arg("--config").arg(&config).args(args).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
     };
-    assert!(provider(&["init"]).status.success());
-    assert!(!provider(&["init"]).status.success(), "replaced a configuration");
-    let storage = format!("runtime.storage_path={}", dir.path().display());
-    let output = provider(&["--set", &storage, "hardware", "--json"]);
-    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let nproc = String::from_utf8(Command::new("nproc").output().unwrap().stdout).unwrap();
-    assert_eq!(found["machine"]["cpu"]["threads"], nproc.trim().parse::<u64>().unwrap());
-    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap();
-    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")).unwrap();
-    let kib: u64 = total.trim().trim_end_matches(" kB").parse().unwrap();
-    assert_eq!(found["machine"]["memory"]["total"], kib * 1_024);
-    let reserve = 1_024;
-    let offered = found["offered"]["memory"].as_u64().unwrap();
-    let usable = found["machine"]["memory"]["usable"].as_u64().unwrap() >> 20;
-    assert_eq!(offered, usable - reserve);
+    assert!(provider(&["init"]).0);
+    let (done, said) = provider(&["init"]);
+    assert!(!done && said.contains("--force"), "replaced a configuration: {said}");
+    let text = std::fs::read_to_string(&config).unwrap();
+    // Nothing kept for the owner is a choice.
+    std::fs::write(&config, text.replace("cpu = \"0.5\"", "cpu = \"0\"")).unwrap();
+    let (done, said) = provider(&["--set", "runtime.storage_path=/", "hardware"]);
+    assert!(done, "{said}");
+    std::fs::write(&config, text.replace("cpu = \"0.5\"", "cpu = \"half\"")).unwrap();
+    let told = |said: &str, what: &str| said.matches(what).count();
+    for command in ["hardware", "check", "run"] {
+        let (done, said) = provider(&[command]);
+        assert!(!done);
+        for what in ["error:", "provider.toml", "`half` is no CPU quantity"] {
+            assert_eq!(told(&said, what), 1, "{what} in: {said}");
+        }
+    }
+    std::fs::write(&config, text).unwrap();
+    let (done, said) = provider(&["--set", "reserve.cpu=half", "hardware"]);
+    assert!(!done);
+    assert_eq!((told(&said, "`half`"), told(&said, "reserve.cpu")), (1, 1), "{said}");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use alloy::primitives::U256;
 use iono_primitives::money::{format_decimal, parse_decimal};
-use iono_primitives::quantity::{Cpu, Size};
+use iono_primitives::quantity::{Cpu, QuantityError, Size};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -63,6 +63,11 @@ impl Seconds {
     }
 }
 
+/// Whether a quantity that is out of range is too small: nothing at all is a setting, though no order.
+fn is_zero(text: &str) -> bool {
+    text.bytes().filter(u8::is_ascii_digit).all(|digit| digit == b'0')
+}
+
 impl FromStr for Dollars {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
@@ -72,21 +77,21 @@ impl FromStr for Dollars {
 impl FromStr for Cores {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "0" {
-            return Ok(Self(0));
+        match text.parse::<Cpu>() {
+            Ok(cpu) => Ok(Self(cpu.0)),
+            Err(QuantityError::Range(_)) if is_zero(text) => Ok(Self(0)),
+            Err(error) => Err(error.to_string()),
         }
-        text.parse::<Cpu>().map(|cpu| Self(cpu.0)).map_err(|error| error.to_string())
     }
 }
 impl FromStr for Mebibytes {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "0" {
-            return Ok(Self(0));
+        match text.parse::<Size>().and_then(Size::mebibytes) {
+            Ok(mebibytes) => Ok(Self(mebibytes)),
+            Err(QuantityError::Range(_)) if is_zero(text) => Ok(Self(0)),
+            Err(error) => Err(error.to_string()),
         }
-        let size: Size =
-            text.parse().map_err(|error: iono_primitives::quantity::QuantityError| error.to_string())?;
-        size.mebibytes().map(Self).map_err(|error| error.to_string())
     }
 }
 impl FromStr for Seconds {
@@ -194,6 +199,15 @@ mod tests {
         assert_eq!("1000-2000".parse::<PortRange>().unwrap().to_string(), "1000-2000");
         for bad in ["2000-1000", "0-5", "5", "a-b", "1-70000"] {
             assert!(bad.parse::<PortRange>().is_err(), "{bad}");
+        }
+        for zero in ["0", "0m", "0.0", "0.000m"] {
+            assert_eq!(zero.parse(), Ok(Cores(0)), "{zero}");
+        }
+        for zero in ["0", "0Mi", "0.0Gi"] {
+            assert_eq!(zero.parse(), Ok(Mebibytes(0)), "{zero}");
+        }
+        for bad in ["", "m", "-0", "99999999999Gi", "0x"] {
+            assert!(bad.parse::<Cores>().is_err() && bad.parse::<Mebibytes>().is_err(), "{bad}");
         }
         assert!("-1".parse::<Dollars>().is_err());
         assert!("1e40".parse::<Dollars>().is_err());
