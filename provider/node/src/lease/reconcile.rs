@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::actions::{self, StepError};
+use super::ending;
 use super::next::{Limits, Step, next};
 use super::situation::{Clocks, ObservedLeases, is_running, situation};
 use crate::market::lease::{Facts, Lease};
@@ -80,6 +81,7 @@ impl Reconciler {
 
     async fn look(self: &Arc<Self>) {
         self.refresh().await;
+        ending::report(&self.open_leases(), self.node.view().head.timestamp);
         // Confirmations do not wait for the engine.
         for lease in self.open_leases() {
             if lease.state() == LeaseState::Pending {
