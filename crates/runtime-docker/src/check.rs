@@ -1,9 +1,11 @@
 //! What this engine is and which limits hold here; `provider check` shows it.
 
+use std::path::Path;
+
 use bollard::models::SystemInfo;
 use iono_runtime::{Capabilities, Enforcement, Limit, RuntimeError};
 
-use crate::engine::sort;
+use crate::engine::{Engine, sort};
 use crate::inner::Inner;
 use crate::volumes;
 
@@ -86,6 +88,11 @@ fn has(program: &str) -> bool {
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
+/// As [`iono_runtime::Runtime::gpu_support`].
+pub(crate) async fn gpu_support(engine: &Engine) -> Result<Enforcement, RuntimeError> {
+    Ok(gpu(&engine.docker()?.info().await.map_err(sort)?))
+}
+
 fn gpu(info: &SystemInfo) -> Enforcement {
     let nvidia = info.runtimes.iter().flatten().any(|(name, _)| name == "nvidia");
     if nvidia {
@@ -98,6 +105,14 @@ fn gpu(info: &SystemInfo) -> Enforcement {
     )
 }
 
+/// Whether the engine at `socket` can assign NVIDIA's cards, for who has no runtime of his own there.
+///
+/// # Errors
+/// [`RuntimeError::Unreachable`] when it does not answer.
+pub async fn gpu_support_of(socket: &Path) -> Result<Enforcement, RuntimeError> {
+    gpu_support(&Engine::new(socket.to_owned())).await
+}
+
 fn details(info: &SystemInfo) -> Vec<String> {
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
     let cgroup = info.cgroup_version.map_or("unknown".to_owned(), |version| version.to_string());
@@ -107,4 +122,23 @@ fn details(info: &SystemInfo) -> Vec<String> {
         format!("cgroup version {cgroup}"),
         format!("data in {}", text(&info.docker_root_dir)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn cards_are_assigned_by_nvidias_runtime_alone() {
+        let with = |names: &[&str]| {
+            let runtimes: HashMap<_, _> =
+                names.iter().map(|name| ((*name).to_owned(), Default::default())).collect();
+            gpu(&SystemInfo { runtimes: Some(runtimes), ..SystemInfo::default() })
+        };
+        assert!(with(&["runc", "nvidia"]).enforced);
+        let without = with(&["runc"]);
+        assert!(!without.enforced && without.note.contains("nvidia-container-toolkit"), "{without:?}");
+    }
 }

@@ -40,6 +40,7 @@ mod spec;
 mod subnets;
 mod volumes;
 
+pub use check::gpu_support_of;
 pub use config::{DockerConfig, Egress};
 pub use runtime::DockerRuntime;
 pub use subnets::Pool;

@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use futures::stream::StreamExt;
 use iono_primitives::LeaseId;
 use iono_runtime::{
-    ByteStream, Capabilities, EventStream, ExecRequest, ExecSession, LeaseStream, LogOptions, LogStream,
-    Observed, Owner, Runtime, RuntimeError, Switchboard, Workload,
+    ByteStream, Capabilities, Enforcement, EventStream, ExecRequest, ExecSession, LeaseStream, LogOptions,
+    LogStream, Observed, Owner, Runtime, RuntimeError, Switchboard, Workload,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::inner::Inner;
-use crate::{DockerConfig, hub, quota};
+use crate::{DockerConfig, check, hub, quota};
 
 /// Leases on Docker. Cheap to clone; its watches end with the last clone.
 #[derive(Debug, Clone)]
@@ -114,5 +114,9 @@ impl Runtime for DockerRuntime {
 
     async fn check(&self) -> Result<Capabilities, RuntimeError> {
         self.inner.check().await
+    }
+
+    async fn gpu_support(&self) -> Result<Enforcement, RuntimeError> {
+        check::gpu_support(&self.inner.engine).await
     }
 }

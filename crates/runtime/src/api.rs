@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use iono_primitives::LeaseId;
 
 use crate::{
-    ByteStream, Capabilities, EventStream, ExecRequest, ExecSession, LeaseStream, LogOptions, LogStream,
-    Observed, Owner, RuntimeError, Workload,
+    ByteStream, Capabilities, Enforcement, EventStream, ExecRequest, ExecSession, LeaseStream, LogOptions,
+    LogStream, Observed, Owner, RuntimeError, Workload,
 };
 
 /// Who sends requests to replicas: the provider's router. A runtime calls it at the moments at which the replicas of a
@@ -137,6 +137,12 @@ pub trait Runtime: Send + Sync {
     /// # Errors
     /// See the trait.
     async fn check(&self) -> Result<Capabilities, RuntimeError>;
+
+    /// Whether the engine can assign NVIDIA's cards to containers; no runtime assigns those of other vendors.
+    ///
+    /// # Errors
+    /// See the trait.
+    async fn gpu_support(&self) -> Result<Enforcement, RuntimeError>;
 }
 
 /// Largest sealed manifest in bytes.
