@@ -2,13 +2,14 @@
 //! leased; never below zero (market promises 9 and 11). It is derived from the book each time, so nothing can leak.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use iono_placement::{Capacity, Dimension, Gpus, Node, place};
-use iono_primitives::{GpuModel, Group, Resources, StorageClass};
+use iono_primitives::{Attributes, GpuModel, Group, Resources, StorageClass};
 use serde::Serialize;
 
 use crate::bidding::reason::Reason;
-use crate::config::{Cap, Share};
+use crate::config::{Cap, Public, Share};
 use crate::market::order::LeaseSpec;
 use crate::pricing::Allocation;
 
@@ -22,6 +23,24 @@ pub struct Gpu {
     pub id: String,
     /// Its model.
     pub model: GpuModel,
+    /// `nvidia` or `amd`.
+    pub vendor: String,
+}
+
+/// A GPU of this machine that is not offered, whatever the owner's reserve is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Withheld {
+    /// Which.
+    #[serde(flatten)]
+    pub gpu: Gpu,
+    /// Why, and what to do about it.
+    pub why: String,
+}
+
+impl fmt::Display for Withheld {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.gpu.model.as_str(), self.why)
+    }
 }
 
 /// What is offered to the market.
@@ -37,6 +56,8 @@ pub struct Offer {
     pub storage_class: StorageClass,
     /// GPUs.
     pub gpus: Vec<Gpu>,
+    /// GPUs that the engine cannot assign.
+    pub withheld: Vec<Withheld>,
 }
 
 /// Something that holds capacity.
@@ -77,7 +98,29 @@ impl Offer {
             storage_class: machine.storage_class,
             // The owner keeps the first ones.
             gpus: machine.gpus.into_iter().rev().take(gpus as usize).rev().collect(),
+            withheld: machine.withheld,
         }
+    }
+
+    /// The attribute tiers of the registry's record (SP-5): the owner's word on compute, connectivity and compliance,
+    /// and what the offer itself shows. Of mixed GPUs the lowest tier counts, since an order for any model may get it.
+    #[must_use]
+    pub fn attributes(&self, owner: &Public) -> Attributes {
+        Attributes {
+            compute: Some(owner.compute),
+            storage: self.storage_class,
+            gpu: self.gpus.iter().map(|gpu| gpu.model.tier()).min().unwrap_or(0),
+            connectivity: Some(owner.connectivity),
+            compliance: owner.compliance.clone(),
+        }
+    }
+
+    /// What is withheld and why, in words; `None` when nothing is.
+    #[must_use]
+    pub fn withheld_words(&self) -> Option<String> {
+        let words: BTreeSet<String> = self.withheld.iter().map(ToString::to_string).collect();
+        let words: Vec<String> = words.into_iter().collect();
+        (!words.is_empty()).then(|| format!("withheld: {}", words.join("; ")))
     }
 
     /// The registry's word: what is counted on chain. A mixed set of GPUs is registered without a model.
@@ -217,7 +260,7 @@ mod tests {
     use crate::config::values::{Cores, Mebibytes};
 
     fn gpu(id: &str, model: &str) -> Gpu {
-        Gpu { id: id.to_owned(), model: model.parse().unwrap() }
+        Gpu { id: id.to_owned(), model: model.parse().unwrap(), vendor: "nvidia".to_owned() }
     }
 
     fn machine() -> Offer {
@@ -227,6 +270,7 @@ mod tests {
             storage: 100_000,
             storage_class: StorageClass::Ssd,
             gpus: vec![gpu("g0", "h100"), gpu("g1", "h100"), gpu("g2", "rtx4090")],
+            withheld: Vec::new(),
         }
     }
 
@@ -243,6 +287,26 @@ mod tests {
         let offer = Offer::of(machine(), &reserve, &cap);
         assert_eq!((offer.cpu, offer.memory, offer.storage, offer.gpus.len()), (7_000, 0, 50_000, 2));
         assert_eq!(offer.gpus[0].id, "g1");
+    }
+
+    #[test]
+    fn tiers_are_the_owners_word_and_what_the_offer_shows() {
+        use iono_primitives::attributes::{Compliance, Compute, Connectivity};
+        let toml = "endpoint = 'a:1'\ndomain = 'a'\ncompute = 'general'\nconnectivity = 'high'\ncompliance = ['soc2']";
+        let owner: Public = toml::from_str(toml).unwrap();
+        let tiers = Attributes {
+            compute: Some(Compute::General),
+            storage: StorageClass::Ssd,
+            // The lower one of h100 and rtx4090.
+            gpu: 4,
+            connectivity: Some(Connectivity::High),
+            compliance: [Compliance::Soc2].into(),
+        };
+        assert_eq!(machine().attributes(&owner), tiers);
+        let reserve = Share { gpus: 3, ..Share::default() };
+        assert_eq!(Offer::of(machine(), &reserve, &Cap::default()).attributes(&owner).gpu, 0);
+        let plain: Public = toml::from_str("endpoint = 'a:1'\ndomain = 'a'").unwrap();
+        assert_eq!(Offer::default().attributes(&plain).to_string(), "compute basic, connectivity low");
     }
 
     #[test]

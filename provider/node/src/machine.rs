@@ -1,18 +1,136 @@
-//! What of a machine could be offered (SP-31), from what was found by itself.
+//! What of a machine can be offered (SP-31), from what was found by itself and what its engine can hand out.
 
-use iono_hardware::Hardware;
+use std::time::Duration;
 
-use crate::capacity::{Gpu, Offer};
+use iono_hardware::{Hardware, HardwareError};
+use iono_runtime::{Enforcement, Runtime, RuntimeError};
+use iono_runtime_docker::gpu_support_of;
 
-/// All that the machine has, before the owner's reserve.
+use crate::capacity::{Gpu, Offer, Withheld};
+use crate::config::Config;
+
+/// The one vendor whose cards the engine can assign.
+const ASSIGNABLE: &str = "nvidia";
+/// An engine that takes longer to describe itself counts as not answering.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A machine as a command sees it.
+pub struct Seen {
+    /// What was found.
+    pub hardware: Hardware,
+    /// What of it is offered beyond the reserve.
+    pub offer: Offer,
+    /// Why it is not known whether the cards can be assigned, if so: the engine does not answer.
+    pub unknown: Option<String>,
+}
+
+/// Looks at this machine and, where it has cards, asks the engine whether it can assign them.
+///
+/// # Errors
+/// When the machine cannot be measured.
+pub async fn look(config: &Config) -> Result<Seen, HardwareError> {
+    let hardware = Hardware::discover(&config.runtime.storage_path)?;
+    let all = offer(&hardware);
+    let support =
+        if all.gpus.is_empty() { None } else { Some(in_time(gpu_support_of(&config.runtime.docker)).await) };
+    let (support, unknown) = match support {
+        Some(Err(error)) => (None, Some(error.to_string())),
+        Some(Ok(support)) => (Some(support), None),
+        None => (None, None),
+    };
+    let offer = Offer::of(assignable(all, support.as_ref()), &config.reserve, &config.offer);
+    Ok(Seen { hardware, offer, unknown })
+}
+
+/// Asks a running provider's engine whether it can assign cards.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn gpu_support(runtime: &dyn Runtime) -> Result<Enforcement, RuntimeError> {
+    in_time(runtime.gpu_support()).await
+}
+
+async fn in_time(
+    answer: impl Future<Output = Result<Enforcement, RuntimeError>>,
+) -> Result<Enforcement, RuntimeError> {
+    let late = |_| Err(RuntimeError::Unreachable(format!("no answer within {} s", PATIENCE.as_secs())));
+    tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(late)
+}
+
+/// All that the machine has, before the owner's reserve and whatever the engine can do with it.
 #[must_use]
 pub fn offer(found: &Hardware) -> Offer {
     let mebibytes = |bytes: u64| bytes / (1 << 20);
+    let gpu =
+        |gpu: &iono_hardware::Gpu| Gpu { id: gpu.id.clone(), model: gpu.model, vendor: gpu.vendor.clone() };
     Offer {
         cpu: found.cpu.millicores.into(),
         memory: mebibytes(found.memory.usable),
         storage: mebibytes(found.space.total),
         storage_class: found.space.class,
-        gpus: found.gpus.iter().map(|gpu| Gpu { id: gpu.id.clone(), model: gpu.model }).collect(),
+        gpus: found.gpus.iter().map(gpu).collect(),
+        withheld: Vec::new(),
+    }
+}
+
+/// The same without the cards that the engine cannot assign: a lease that won one could not start. `support` is `None`
+/// while the engine has not answered.
+#[must_use]
+pub fn assignable(machine: Offer, support: Option<&Enforcement>) -> Offer {
+    let why = |gpu: &Gpu| match support {
+        _ if gpu.vendor != ASSIGNABLE => {
+            Some(format!("the engine assigns NVIDIA's cards alone, this is one of {}", gpu.vendor))
+        }
+        Some(support) if support.enforced => None,
+        Some(support) => Some(support.note.clone()),
+        None => Some("the engine has not said whether it can assign it".to_owned()),
+    };
+    let mut offer = Offer { gpus: Vec::new(), withheld: Vec::new(), ..machine };
+    for gpu in machine.gpus {
+        match why(&gpu) {
+            Some(why) => offer.withheld.push(Withheld { gpu, why }),
+            None => offer.gpus.push(gpu),
+        }
+    }
+    offer
+}
+
+#[cfg(test)]
+mod tests {
+    use iono_runtime::Limit;
+
+    use super::*;
+
+    fn card(vendor: &str, model: &str) -> Gpu {
+        Gpu { id: format!("{vendor}-{model}"), model: model.parse().unwrap(), vendor: vendor.to_owned() }
+    }
+
+    fn left(support: Option<bool>) -> (Vec<String>, Vec<String>) {
+        let note = "install nvidia-container-toolkit".to_owned();
+        let support = support.map(|enforced| Enforcement { limit: Limit::Gpu, enforced, note });
+        let machine = Offer {
+            cpu: 1,
+            gpus: vec![card("nvidia", "h100"), card("amd", "mi300x"), card("nvidia", "h100")],
+            ..Offer::default()
+        };
+        let offer = assignable(machine, support.as_ref());
+        assert_eq!(offer.cpu, 1);
+        let why = offer.withheld.iter().map(|withheld| withheld.to_string()).collect();
+        (offer.gpus.into_iter().map(|gpu| gpu.id).collect(), why)
+    }
+
+    #[test]
+    fn only_cards_that_the_engine_can_assign_are_offered() {
+        let amd = "mi300x: the engine assigns NVIDIA's cards alone, this is one of amd";
+        assert_eq!(
+            left(Some(true)),
+            (vec!["nvidia-h100".to_owned(), "nvidia-h100".to_owned()], vec![amd.to_owned()])
+        );
+        let (offered, why) = left(Some(false));
+        assert!(offered.is_empty());
+        assert_eq!(why[0], "h100: install nvidia-container-toolkit");
+        assert_eq!(why[1], amd);
+        let (offered, why) = left(None);
+        assert!(offered.is_empty() && why[0].contains("has not said"), "{why:?}");
     }
 }

@@ -10,13 +10,14 @@ use iono_bindings::{ProfileWord, TokenWord};
 use iono_chain::{Mined, SendError, Sender};
 use iono_primitives::{ProviderId, TokenId};
 use iono_router::{PortLeases, Router};
-use iono_runtime::Runtime;
+use iono_runtime::{Enforcement, Runtime};
 use iono_store::{SharedStore, StoreError};
 use tokio::sync::{Notify, watch};
 
 use crate::capacity::{Claim, Free, Offer};
 use crate::config::Config;
 use crate::lease::manifests::Manifests;
+use crate::machine;
 use crate::market::book::Book;
 use crate::market::order::LeaseSpec;
 use crate::market::reader::{Head, Reader};
@@ -30,7 +31,7 @@ pub struct Node {
     pub me: ProviderId,
     /// The key that bids, confirms and signs quotes.
     pub hot_key: PrivateKeySigner,
-    /// What the machine has; see [`Node::offer`].
+    /// What the machine has, all its cards included; see [`Node::offer`].
     pub machine: Offer,
     /// Reads the contracts.
     pub reader: Reader,
@@ -106,6 +107,8 @@ pub struct View {
     pub tokens: Vec<TokenWord>,
     /// Why the engine cannot take new leases, if so.
     pub engine: Option<String>,
+    /// Whether the engine can assign GPUs; `None` until a machine with such was told.
+    pub gpu_support: Option<Enforcement>,
     /// Why the disk cannot take new leases, if so.
     pub disk: Option<String>,
     /// Why the hot key cannot send, if so.
@@ -217,7 +220,9 @@ impl Node {
     #[must_use]
     pub fn offer(&self) -> Offer {
         let config = self.config();
-        Offer::of(self.machine.clone(), &config.reserve, &config.offer)
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        let machine = machine::assignable(self.machine.clone(), view.gpu_support.as_ref());
+        Offer::of(machine, &config.reserve, &config.offer)
     }
 
     /// What of the offer is neither leased nor reserved, except by `except`.
@@ -248,7 +253,9 @@ impl Node {
                 "clocks: this machine and the chain are {skew} s apart, {most} s at most are safe"
             ));
         }
-        view.engine.or(view.disk).or(view.gas)
+        let unknown = !self.machine.gpus.is_empty() && view.gpu_support.is_none();
+        let gpus = unknown.then(|| "the engine has not said yet whether it can assign GPUs".to_owned());
+        view.engine.or(gpus).or(view.disk).or(view.gas)
     }
 }
 

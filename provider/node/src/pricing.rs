@@ -90,6 +90,12 @@ impl PriceTable {
         Ok(Dollars(total).max(self.minimum))
     }
 
+    /// Whether the owner set a price for cards of this model.
+    #[must_use]
+    pub fn has_gpu(&self, model: &GpuModel) -> bool {
+        self.gpu_price(model).is_some()
+    }
+
     /// The line that fits a model best: `a100` covers `a100-sxm-80gi` unless that has a line of its own.
     fn gpu_price(&self, model: &GpuModel) -> Option<Dollars> {
         let lines = self.gpu.iter().filter(|(line, _)| **line != GpuModel::ANY && model.satisfies(line));

@@ -1,5 +1,5 @@
-//! Watches what a bid depends on beside the chain and the engine: the disk, the hot key's gas, the clock. What is wrong
-//! turns the health check red and stops new bids; leases stay.
+//! Watches what a bid depends on beside the chain and the engine's workloads: the disk, the hot key's gas, the clock,
+//! whether cards can be assigned. What is wrong turns the health check red and stops new bids; leases stay.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use iono_telemetry::Check;
 use nix::sys::statvfs::statvfs;
 use tokio_util::sync::CancellationToken;
 
+use crate::machine;
 use crate::node::Node;
 
 /// How often they are looked at.
@@ -27,6 +28,7 @@ pub async fn run(node: Arc<Node>, disk: Check, clock: Check, token: Cancellation
         look_at_disk(&node, &disk);
         look_at_clock(&node, &clock);
         look_at_gas(&node).await;
+        look_at_gpus(&node).await;
         tokio::select! {
             () = tokio::time::sleep(if node.view().caught_up { TICK } else { STARTING }) => {}
             () = token.cancelled() => return,
@@ -73,6 +75,19 @@ fn look_at_clock(node: &Node, check: &Check) {
     } else {
         check.ok();
     }
+}
+
+/// A card that the engine cannot assign is not offered. While the engine does not answer nothing is known, and a machine
+/// with cards makes no bids.
+async fn look_at_gpus(node: &Node) {
+    if node.machine.gpus.is_empty() {
+        return;
+    }
+    let support = machine::gpu_support(&*node.runtime).await;
+    if let Err(error) = &support {
+        tracing::debug!(%error, "the engine does not say whether it can assign GPUs");
+    }
+    node.change_view(|view| view.gpu_support = support.ok());
 }
 
 /// The sender's own `gas` check rings below the configured balance; here bids stop when a lease could not be paid for.

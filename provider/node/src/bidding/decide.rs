@@ -27,6 +27,8 @@ pub struct View<'a> {
     pub head: u64,
     /// Why no bids are made at present, if so: chain behind, engine down, disk full, gas short.
     pub obstacle: Option<&'a str>,
+    /// Which GPUs are not offered and why, if there are such.
+    pub withheld: Option<&'a str>,
 }
 
 /// A decision.
@@ -54,7 +56,12 @@ pub fn decide(
 ) -> Verdict {
     match bid(order, view, place) {
         Ok(rate) => Verdict::Bid { rate },
-        Err(reason) => Verdict::Decline { reason },
+        Err(mut reason) => {
+            if let Some(withheld) = view.withheld.filter(|_| reason.dimension == "gpu") {
+                reason.message = format!("{}; {withheld}", reason.message);
+            }
+            Verdict::Decline { reason }
+        }
     }
 }
 
@@ -173,12 +180,15 @@ mod tests {
         held: usize,
         head: u64,
         obstacle: Option<&'static str>,
+        withheld: Option<&'static str>,
     }
 
     fn verdict(order: &Order, change: impl FnOnce(&mut Fixture)) -> Verdict {
         let token = TokenWord { flags: 1, decimals: 6, price: 100_000_000, ..TokenWord::default() };
         let (profile, rules) = (profile(), Bidding::default());
-        let mut fixture = Fixture { profile, rules, token: Some(token), held: 0, head: 10, obstacle: None };
+        let token = Some(token);
+        let mut fixture =
+            Fixture { profile, rules, token, held: 0, head: 10, obstacle: None, withheld: None };
         change(&mut fixture);
         let view = View {
             profile: &fixture.profile,
@@ -188,6 +198,7 @@ mod tests {
             held: fixture.held,
             head: fixture.head,
             obstacle: fixture.obstacle,
+            withheld: fixture.withheld,
         };
         decide(order, &view, place)
     }
@@ -202,6 +213,9 @@ mod tests {
     fn every_refusal_says_why() {
         let mut dear = order();
         dear.words.max_rate = Rate::from_hourly("0.011").unwrap().0;
+        let mut with_gpu = order();
+        with_gpu.words.gpus = 1;
+        let withheld = Some("withheld: mi300x: not assignable");
         let cases: Vec<(Verdict, &str)> = vec![
             (verdict(&dear, |_| {}), "price: 0.012/h tokens asked here, the order pays at most 0.011/h"),
             (verdict(&order(), |v| v.rules.max_duration = Seconds::secs(60)), "duration: 3600 s"),
@@ -213,6 +227,7 @@ mod tests {
             (verdict(&order(), |v| v.token = None), "not enabled"),
             (verdict(&order(), |v| v.obstacle = Some("the container engine is down")), "engine is down"),
             (verdict(&order(), |v| v.profile = ProfileWord::default()), "not approved"),
+            (verdict(&with_gpu, |v| v.withheld = withheld), "; withheld: mi300x: not assignable"),
         ];
         for (verdict, words) in cases {
             let Verdict::Decline { reason } = verdict else { panic!("bid despite {words}") };

@@ -3,7 +3,8 @@
 
 use iono_bindings::words::{order_flags, profile_flags};
 use iono_bindings::{OrderWords, ProfileWord};
-use iono_primitives::{ProviderId, Region};
+use iono_primitives::attributes::ORDINAL;
+use iono_primitives::{Attributes, ProviderId, Region};
 
 use super::reason::Reason;
 
@@ -74,26 +75,25 @@ fn in_region(wanted: u16, offered: u16) -> bool {
         || (wanted >> 8 == offered >> 8 && (wanted & 0xff == 0 || wanted & 0xff == offered & 0xff))
 }
 
-/// compute 2 | storage 2 | gpu 4 | connectivity 3 are ordinal, compliance 3 is a mask, the trust tier counts down.
+/// The tiers are ordinal, compliance is a mask, the trust tier counts down.
 fn meets(wanted: u32, has: u32, tier: u8) -> Option<Reason> {
-    for (name, shift, mask) in [("compute", 0, 3), ("storage", 2, 3), ("GPU", 4, 15), ("connectivity", 8, 7)]
-    {
+    for (name, shift, mask) in ORDINAL {
         let (wanted, has) = (wanted >> shift & mask, has >> shift & mask);
         if has < wanted {
-            return Some(Reason::new(
-                "attributes",
-                format!("{name} tier {wanted} is asked for, this provider has {has}"),
-            ));
+            // A number without a word may be asked for as well.
+            let shown = |tier: u32| match Attributes::read(tier << shift).to_string() {
+                none if none == "none" && tier > 0 => format!("{name} tier {tier}"),
+                words => words,
+            };
+            let message = format!("{} is asked for, this provider has {}", shown(wanted), shown(has));
+            return Some(Reason::new("attributes", message));
         }
     }
-    let missing = wanted >> 11 & 7 & !(has >> 11);
-    if missing != 0 {
-        let names = ["SOC2", "HIPAA", "GDPR"];
-        let missing: Vec<_> = (0..3).filter(|bit| missing >> bit & 1 != 0).map(|bit| names[bit]).collect();
-        return Some(Reason::new(
-            "compliance",
-            format!("{} is asked for and not attested here", missing.join(", ")),
-        ));
+    let missing = Attributes::missing_compliance(wanted, has);
+    if !missing.is_empty() {
+        let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        let message = format!("{} is asked for and not attested here", missing.join(", "));
+        return Some(Reason::new("compliance", message));
     }
     let lowest = (wanted >> 14) as u8;
     (lowest != 0 && tier > lowest).then(|| {
@@ -144,8 +144,12 @@ mod tests {
             (OrderWords { region: 0x0106, flags: strict, ..order() }, "must run in local/6"),
             (OrderWords { units: 9, ..order() }, "8 units free of the 9"),
             (OrderWords { gpus: 1, ..order() }, "0 GPUs free of the 1"),
-            (OrderWords { requirements: 3, ..order() }, "compute tier 3"),
-            (OrderWords { requirements: 0b110 << 11, ..order() }, "HIPAA, GDPR"),
+            (
+                OrderWords { requirements: 3, ..order() },
+                "compute hpc is asked for, this provider has compute general",
+            ),
+            (OrderWords { requirements: 7 << 8, ..order() }, "connectivity tier 7 is asked for"),
+            (OrderWords { requirements: 0b110 << 11, ..order() }, "hipaa, gdpr"),
             (OrderWords { requirements: 6 << 14, ..order() }, "trust tier 6"),
             (OrderWords { flags: flags | order_flags::ALLOW_LIST, ..order() }, "chose other"),
         ];

@@ -103,6 +103,7 @@ impl Engine {
         let (config, view) = (self.node.config(), self.node.view());
         let obstacle = self.node.obstacle(unix_now());
         let class = self.node.machine.storage_class;
+        let withheld = self.node.offer().withheld_words();
         let mut book = self.node.book();
         let undecided: Vec<OrderId> = book
             .orders()
@@ -123,6 +124,7 @@ impl Engine {
                 held: claims(&book, self.node.me).count(),
                 head: view.head.number,
                 obstacle: obstacle.as_deref(),
+                withheld: withheld.as_deref(),
             };
             let free = self.node.free(&book, Some(id.0));
             let verdict = decide(&tracked.order, &seen, |order| free.place(&order.spec, class));

@@ -3,11 +3,9 @@
 use std::io::Write as _;
 
 use anyhow::{Context as _, Result};
-use iono_hardware::Hardware;
 use serde_json::json;
 
 use super::output;
-use crate::capacity::Offer;
 use crate::cli::Common;
 use crate::config::{Config, template::TEMPLATE};
 use crate::machine;
@@ -38,14 +36,17 @@ pub fn run(common: &Common, force: bool) -> Result<()> {
     Ok(())
 }
 
-/// Shows what was found and what of it is offered.
+/// Shows what was found, what of it is offered, what is withheld and why, and the tiers that the registry is told.
 ///
 /// # Errors
 /// When the machine cannot be measured.
-pub fn hardware(common: &Common, config: &Config) -> Result<()> {
-    let found = Hardware::discover(&config.runtime.storage_path)?;
-    let offer = Offer::of(machine::offer(&found), &config.reserve, &config.offer);
-    let shown = json!({ "machine": found, "offered": offer });
+pub async fn hardware(common: &Common, config: &Config) -> Result<()> {
+    let machine::Seen { hardware, offer, unknown } = machine::look(config).await?;
+    if let Some(why) = unknown {
+        output::remark(&format!("whether GPUs can be offered is not known: {why}"));
+    }
+    let tiers = offer.attributes(&config.public);
+    let shown = json!({ "machine": hardware, "offered": offer, "tiers": tiers });
     output::result(common, &shown, output::lines)?;
     Ok(())
 }

@@ -48,7 +48,7 @@ pub async fn run(cli: Cli) -> Result<()> {
 async fn with_config(common: &Common, config: &Config, command: Command) -> Result<()> {
     match command {
         Command::Check => check::run(common, config).await,
-        Command::Hardware => init::hardware(common, config),
+        Command::Hardware => init::hardware(common, config).await,
         Command::Register(owner) => owner::register(common, config, &owner).await,
         Command::SetRecord(owner) => owner::set_record(common, config, &owner).await,
         Command::Stake { amount, owner } => owner::stake(common, config, amount, &owner).await,

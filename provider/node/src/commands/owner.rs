@@ -7,13 +7,11 @@ use alloy::sol_types::SolCall;
 use anyhow::{Context as _, Result, bail, ensure};
 use iono_bindings::{IERC20, IProviderRegistry, IStakingManager, ProviderRecord};
 use iono_chain::Mined;
-use iono_hardware::Hardware;
 use iono_identity::{ServerIdentity, keystore, unix_now};
 use iono_primitives::ProviderId;
 use serde_json::json;
 
 use super::output;
-use crate::capacity::Offer;
 use crate::chain_link::ChainLink;
 use crate::cli::{Common, Owner};
 use crate::config::{Config, values::Dollars};
@@ -24,7 +22,7 @@ use crate::{daemon, machine, pins};
 /// # Errors
 /// When it is registered already, or the registry refuses.
 pub async fn register(common: &Common, config: &Config, owner: &Owner) -> Result<()> {
-    let (link, record) = (open(config, owner).await?, record(config)?);
+    let (link, record) = (open(config, owner).await?, record(config).await?);
     let hot = record.hotKey;
     let known = link.reader.profile_of(hot).await?;
     if known.id != 0 {
@@ -59,7 +57,7 @@ pub async fn register(common: &Common, config: &Config, owner: &Owner) -> Result
 /// When there is no such provider, or the registry refuses.
 pub async fn set_record(common: &Common, config: &Config, owner: &Owner) -> Result<()> {
     let link = open(config, owner).await?;
-    let mut record = record(config)?;
+    let mut record = record(config).await?;
     let provider = provider_of(&link, record.hotKey).await?;
     let present = link.reader.record(provider).await?;
     // The pin has its own way (`rotate-pin`), so that both keys are good meanwhile.
@@ -145,12 +143,21 @@ fn hot_address(config: &Config) -> Result<Address> {
     address.with_context(|| format!("{} does not name its address", config.keys.hot_key.display()))
 }
 
-/// What the configuration says of this provider.
-fn record(config: &Config) -> Result<ProviderRecord> {
+/// What the configuration and the machine say of this provider.
+///
+/// # Errors
+/// When nothing is left to offer, or it cannot be found out what is.
+pub async fn record(config: &Config) -> Result<ProviderRecord> {
+    let examples = config.public.examples().join(" and ");
+    ensure!(examples.is_empty(), "{examples}: still the template's example; write this machine's own name");
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("cannot make {}", config.data_dir.display()))?;
-    let found = Hardware::discover(&config.runtime.storage_path)?;
-    let offer = Offer::of(machine::offer(&found), &config.reserve, &config.offer);
+    let machine::Seen { offer, unknown, .. } = machine::look(config).await?;
+    if let Some(why) = unknown.filter(|_| config.offer.gpus != Some(0)) {
+        bail!(
+            "the container engine has to say whether it can assign this machine's GPUs, and does not: {why}; start it, or offer none with offer.gpus = 0"
+        );
+    }
     ensure!(
         offer.cpu > 0 && offer.memory > 0,
         "nothing is left to offer beyond the reserve; see [reserve] and [offer]"
@@ -158,7 +165,7 @@ fn record(config: &Config) -> Result<ProviderRecord> {
     Ok(ProviderRecord {
         hotKey: hot_address(config)?,
         region: config.public.region.0,
-        attributes: U24::from(config.public.attributes),
+        attributes: U24::from(offer.attributes(&config.public).word()),
         tokens: U48::from(config.token_mask()),
         offersOwn: true,
         offersFizz: false,

@@ -2,6 +2,7 @@
 //! the last one wins and a key that nobody knows is refused.
 
 pub mod overlay;
+pub mod public;
 pub mod template;
 pub mod values;
 
@@ -9,11 +10,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use iono_chain::ChainConfig;
-use iono_primitives::Region;
 use iono_telemetry::TelemetryConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::pricing::PriceTable;
+pub use public::{HostCertificate, Public};
 use values::{Cores, Dollars, Mebibytes, PortRange, Seconds};
 
 /// Everything that `provider run` needs to know.
@@ -31,6 +32,9 @@ pub struct Config {
     pub listen: Listen,
     /// What the registry says of this provider.
     pub public: Public,
+    /// Certificates of tenants' own host names.
+    #[serde(default, rename = "certificate", skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<HostCertificate>,
     /// The container engine.
     #[serde(default)]
     pub runtime: Runtime,
@@ -82,37 +86,6 @@ pub struct Listen {
     pub https: SocketAddr,
     /// Ports handed to tenants' TCP and UDP services.
     pub ports: PortRange,
-}
-
-/// What the registry says of this provider.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Public {
-    /// `host:port` under which tenants reach the lease API.
-    pub endpoint: String,
-    /// Domain whose `*.domain` points here; services get `<service>-<lease>.<domain>`.
-    pub domain: String,
-    /// Port that `http` is reached under from outside, where it differs from the listening one.
-    #[serde(default)]
-    pub http_port: Option<u16>,
-    /// Port that `https` is reached under from outside, where it differs from the listening one.
-    #[serde(default)]
-    pub https_port: Option<u16>,
-    /// PEM file with the certificate chain for `*.domain`; without one services answer over plain HTTP alone.
-    #[serde(default)]
-    pub certificate: Option<PathBuf>,
-    /// PEM file with its key.
-    #[serde(default)]
-    pub certificate_key: Option<PathBuf>,
-    /// Where the machine stands.
-    #[serde(default)]
-    pub region: Region,
-    /// Ids of the payment tokens that are taken.
-    #[serde(default = "defaults::tokens")]
-    pub tokens: Vec<u16>,
-    /// Trust and equipment attributes as the registry packs them (`compute 2 | storage 2 | gpu 4 | …`).
-    #[serde(default)]
-    pub attributes: u32,
 }
 
 /// The container engine.
@@ -308,29 +281,10 @@ impl Config {
         if self.chain.rpc.is_empty() {
             return wrong("chain.rpc", "name at least one RPC address");
         }
-        if self.public.certificate.is_some() != self.public.certificate_key.is_some() {
-            return wrong("public.certificate", "name both the certificate and its key, or none");
-        }
-        let endpoint = &self.public.endpoint;
-        let port = endpoint.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
-        if endpoint.len() > 128 || port.is_none_or(|port| port == 0) {
-            return wrong("public.endpoint", "write host:port, at most 128 bytes");
-        }
-        let label = |label: &str| {
-            let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-            !label.is_empty() && label.len() <= 63 && label.bytes().all(known)
-        };
-        if self.public.domain.len() > 180 || !self.public.domain.split('.').all(label) {
-            return wrong("public.domain", "write a lower-case DNS name, such as apps.example.org");
-        }
+        self.public.validate()?;
+        self.certificates.iter().try_for_each(HostCertificate::validate)?;
         if let Err(error) = self.runtime.addresses.parse::<iono_runtime_docker::Pool>() {
             return wrong("runtime.addresses", &error.to_string());
-        }
-        if self.public.tokens.is_empty() || self.public.tokens.iter().any(|id| *id >= 48) {
-            return wrong("public.tokens", "name at least one token id between 0 and 47");
-        }
-        if self.public.attributes >= 1 << 24 {
-            return wrong("public.attributes", "24 bits at most");
         }
         if self.leases.reconcile_every.0.is_zero() || self.money.settle_every.0.is_zero() {
             return wrong("leases.reconcile_every", "this and money.settle_every must be above zero");
@@ -355,13 +309,6 @@ impl Config {
     #[must_use]
     pub fn token_mask(&self) -> u64 {
         self.public.tokens.iter().fold(0, |mask, id| mask | 1 << id)
-    }
-}
-
-mod defaults {
-    //! Values of keys that may be left out.
-    pub(super) fn tokens() -> Vec<u16> {
-        vec![0]
     }
 }
 
@@ -486,6 +433,9 @@ mod tests {
             ("public.endpoint=nohost", "public.endpoint"),
             ("public.domain=UPPER.example", "public.domain"),
             ("public.tokens=[48]", "public.tokens"),
+            ("public.compute=fast", "basic, general, hpc"),
+            ("public.attributes=3", "attributes"),
+            ("certificate=[{host=\"a b\",chain=\"/c\",key=\"/k\"}]", "certificate.host"),
             ("chain.rpc=[]", "chain.rpc"),
         ] {
             let error = parse(template::TEMPLATE, &[], &[set]).unwrap_err().to_string();
