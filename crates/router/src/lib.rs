@@ -26,4 +26,4 @@ pub use config::{HttpOptions, Limits, RetryCase, RouterConfig};
 pub use ports::{PortKey, PortLease, PortLeases, PortsError};
 pub use router::{Router, RouterError};
 pub use table::{Protocol, Route};
-pub use tls::{CertificateError, Certificates};
+pub use tls::{Certificate, CertificateError, Certificates};

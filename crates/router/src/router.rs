@@ -122,6 +122,12 @@ impl Router {
         &self.certificates
     }
 
+    /// Whether `host` is served over HTTPS with a certificate that names it.
+    #[must_use]
+    pub fn is_secure(&self, host: &str) -> bool {
+        self.https.is_some() && self.certificates.covers(host)
+    }
+
     /// The routes of a lease.
     #[must_use]
     pub fn routes(&self, lease: LeaseId) -> Vec<Route> {

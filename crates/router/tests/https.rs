@@ -11,7 +11,7 @@ use common::{HOST, LEASE, Replica, host_route, limits, next_ip, router};
 use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use iono_router::{HttpOptions, Router};
+use iono_router::{Certificate, HttpOptions, Router};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
@@ -20,6 +20,12 @@ use tokio_rustls::TlsConnector;
 struct Made {
     chain: String,
     key: String,
+}
+
+impl Made {
+    fn parsed(&self) -> Certificate {
+        Certificate::parse(self.chain.as_bytes(), self.key.as_bytes()).unwrap()
+    }
 }
 
 fn make(names: &[&str]) -> Made {
@@ -60,8 +66,9 @@ async fn serves_each_host_with_its_certificate() {
     let first = host_route(HOST, replica.port, HttpOptions::default());
     router.set_routes(LEASE, vec![first, second, own]).await.unwrap();
     let (shared, tenant) = (make(&[HOST, "b.example"]), make(&["own.org"]));
-    router.certificates().set_default(shared.chain.as_bytes(), shared.key.as_bytes()).unwrap();
-    router.certificates().set("own.org", tenant.chain.as_bytes(), tenant.key.as_bytes()).unwrap();
+    router.certificates().set_default(shared.parsed());
+    router.certificates().set("own.org", tenant.parsed());
+    assert!(router.is_secure(HOST) && router.is_secure("own.org") && !router.is_secure("third.org"));
     let (status, body) = ask(&router, &shared, HOST, HOST).await.unwrap();
     assert!(
         status == 200 && body.contains("x-forwarded-proto: https") && body.contains("host: app.example"),
@@ -74,7 +81,7 @@ async fn serves_each_host_with_its_certificate() {
     assert_eq!(ask(&router, &shared, HOST, "own.org").await.unwrap().0, 421);
     // A renewed certificate holds from the next handshake on.
     let renewed = make(&["own.org"]);
-    router.certificates().set("own.org", renewed.chain.as_bytes(), renewed.key.as_bytes()).unwrap();
+    router.certificates().set("own.org", renewed.parsed());
     assert!(ask(&router, &tenant, "own.org", "own.org").await.is_err());
     assert_eq!(ask(&router, &renewed, "own.org", "own.org").await.unwrap().0, 200);
 }

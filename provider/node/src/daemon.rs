@@ -31,7 +31,7 @@ use crate::machine;
 use crate::market::book::Book;
 use crate::market::reader::Reader;
 use crate::node::{Node, Parts};
-use crate::{FAIL_POINTS, follow, pins, reload, treasury, vitals};
+use crate::{FAIL_POINTS, certificates, follow, pins, reload, treasury, vitals};
 
 /// Time for requests and transactions under way when the daemon ends.
 const DRAIN: Duration = Duration::from_secs(15);
@@ -91,6 +91,7 @@ struct Checks {
     disk: Check,
     clock: Check,
     config: Check,
+    certificates: Check,
     control: Check,
 }
 
@@ -104,6 +105,7 @@ impl Checks {
             disk: health.check("disk"),
             clock: health.check("clock"),
             config: health.check("config"),
+            certificates: health.check("certificates"),
             control: health.check("control"),
         }
     }
@@ -170,7 +172,8 @@ fn start(
     shutdown.spawn("leases", reconciler.run());
     shutdown.spawn("treasury", treasury::run(Arc::clone(node), token()));
     shutdown.spawn("vitals", vitals::run(Arc::clone(node), checks.disk, checks.clock, token()));
-    shutdown.spawn("reload", reload::run(Arc::clone(node), source.clone(), checks.config, token()));
+    let reloaded = reload::Checks { config: checks.config, certificates: checks.certificates };
+    shutdown.spawn("reload", reload::run(Arc::clone(node), source.clone(), reloaded, token()));
     let (check, ended) = (checks.control, token());
     check.ok();
     shutdown.spawn("control", async move {
@@ -207,23 +210,13 @@ fn lease_api(node: &Arc<Node>, reconciler: &Arc<Reconciler>, identity: &ServerId
     Ok(Server::start(listener, identity, api)?)
 }
 
+/// The router with the certificates that can be read by now; `reload` says what is wrong with the others.
 async fn router(config: &Config) -> Result<Router> {
-    let certificate = match (&config.public.certificate, &config.public.certificate_key) {
-        (Some(chain), Some(key)) => Some((read(chain)?, read(key)?)),
-        _ => None,
-    };
-    let https = certificate.is_some().then_some(config.listen.https);
-    let router =
-        Router::start(RouterConfig { http: Some(config.listen.http), https, ..RouterConfig::default() })
-            .await?;
-    if let Some((chain, key)) = certificate {
-        router.certificates().set_default(&chain, &key)?;
-    }
+    let https = certificates::any(config).then_some(config.listen.https);
+    let http = Some(config.listen.http);
+    let router = Router::start(RouterConfig { http, https, ..RouterConfig::default() }).await?;
+    certificates::load(config, router.certificates());
     Ok(router)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// The engine's settings.

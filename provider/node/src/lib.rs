@@ -15,6 +15,7 @@
 pub mod api;
 pub mod bidding;
 pub mod capacity;
+pub mod certificates;
 pub mod chain_link;
 pub mod cli;
 pub mod commands;

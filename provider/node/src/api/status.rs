@@ -84,22 +84,25 @@ fn services(
     manifest.services.iter().map(of).collect()
 }
 
-/// Where a service answers over HTTP, with the port that the outside uses.
+/// Where a service answers, with the port that the outside uses: over HTTPS under the names that a certificate covers,
+/// over HTTP under all others.
 fn urls(node: &Node, routes: &[Route], name: &str) -> Vec<String> {
     let config = node.config();
-    let secure = config.public.certificate.is_some();
-    let (scheme, usual, bound, public) = if secure {
-        ("https", 443, node.router.https_address(), config.public.https_port)
-    } else {
-        ("http", 80, node.router.http_address(), config.public.http_port)
+    let url = |host: &String| {
+        let (scheme, usual, bound, public) = if node.router.is_secure(host) {
+            ("https", 443, node.router.https_address(), config.public.https_port)
+        } else {
+            ("http", 80, node.router.http_address(), config.public.http_port)
+        };
+        let port = public.or(bound.map(|bound| bound.port())).unwrap_or(usual);
+        let suffix = if port == usual { String::new() } else { format!(":{port}") };
+        format!("{scheme}://{host}{suffix}/")
     };
-    let port = public.or(bound.map(|bound| bound.port())).unwrap_or(usual);
-    let suffix = if port == usual { String::new() } else { format!(":{port}") };
     let hosts = routes.iter().filter_map(|route| match route {
         Route::Host { host, service, .. } if service == name => Some(host),
         _ => None,
     });
-    hosts.map(|host| format!("{scheme}://{host}{suffix}/")).collect()
+    hosts.map(url).collect()
 }
 
 fn ports(node: &Node, routes: &[Route], name: &str) -> Vec<PortStatus> {
