@@ -82,6 +82,12 @@ impl Reader {
         &self.provider
     }
 
+    /// The most blocks that are asked for logs of at once.
+    #[must_use]
+    pub fn max_range(&self) -> u64 {
+        self.max_range
+    }
+
     fn registry(&self) -> IProviderRegistry::IProviderRegistryInstance<&DynProvider> {
         IProviderRegistry::new(self.book.provider_registry, &self.provider)
     }
@@ -188,6 +194,15 @@ impl Reader {
     /// [`ReadError`].
     pub async fn ledger_of(&self, provider: ProviderId, token: TokenId) -> Result<U256, ReadError> {
         Ok(self.escrow().ledgerOf(provider.into(), token.into()).call().await?.net)
+    }
+
+    /// Where a provider's cash-outs go, and its own account.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn payout_of(&self, provider: ProviderId) -> Result<(Address, Address), ReadError> {
+        let payout = self.escrow().payoutOf(provider.into()).call().await?;
+        Ok((payout, self.registry().accountOf(provider.into()).call().await?))
     }
 
     /// The stored bids of an order.

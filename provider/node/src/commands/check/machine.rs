@@ -1,0 +1,93 @@
+//! What of `provider check` looks at this machine: capacity, cards, disk, engine, ports.
+
+use std::net::{SocketAddr, TcpListener};
+
+use iono_hardware::HardwareError;
+use iono_primitives::ProviderId;
+use iono_runtime::{Limit, Runtime as _};
+use iono_runtime_docker::DockerRuntime;
+
+use super::{Checked, failed, passed};
+use crate::config::Config;
+use crate::machine::Seen;
+use crate::{certificates, control, daemon, vitals};
+
+/// What is offered; cards are a matter of their own.
+pub(super) fn capacity(config: &Config, seen: Result<&Seen, &HardwareError>, checks: &mut Vec<Checked>) {
+    let seen = match seen {
+        Ok(seen) => seen,
+        Err(error) => return checks.push(failed("capacity", error.to_string())),
+    };
+    let offer = &seen.offer;
+    let found = format!("offers {}", offer.resources());
+    checks.push(if offer.cpu > 0 && offer.memory > 0 && offer.storage > 0 {
+        passed("capacity", found)
+    } else {
+        failed("capacity", format!("{found}; lower [reserve]"))
+    });
+    checks.push(passed("tiers", offer.attributes(&config.public).to_string()));
+    let Some(withheld) = offer.withheld_words() else { return };
+    // Only what the owner has set a price for was meant to be rented out.
+    let meant = offer.withheld.iter().any(|card| config.prices.has_gpu(&card.gpu.model));
+    let why = seen.unknown.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
+    checks.push(Checked { name: "gpus", ok: !meant, message: format!("{withheld}{why}") });
+}
+
+/// Free space where workloads live.
+pub(super) fn disk(config: &Config) -> Checked {
+    let (path, floor) = (&config.runtime.storage_path, u64::from(config.runtime.disk_floor.0));
+    match vitals::free_mib(path) {
+        Ok(free) if free >= floor => passed("disk", format!("{free} MiB free on {}", path.display())),
+        Ok(free) => failed("disk", format!("{free} MiB free on {}, {floor} must stay free", path.display())),
+        Err(error) => failed("disk", format!("{}: {error}", path.display())),
+    }
+}
+
+/// The engine and the limits that it enforces.
+pub(super) async fn engine(config: &Config, checks: &mut Vec<Checked>) {
+    let (Ok(book), Ok(key)) = (config.chain.address_book(), daemon::open_hot_key(config).await) else {
+        return;
+    };
+    let docker = match daemon::docker_config(config, daemon::vault(&key, &book, ProviderId(0))) {
+        Ok(docker) => DockerRuntime::new(docker),
+        Err(error) => return checks.push(failed("engine", error.to_string())),
+    };
+    let found = match docker.check().await {
+        Ok(found) => found,
+        Err(error) => return checks.push(failed("engine", error.to_string())),
+    };
+    checks.push(passed("engine", format!("{} {}", found.engine, found.version)));
+    for limit in found.limits {
+        let name = match limit.limit {
+            Limit::Cpu => "limit: cpu",
+            Limit::Memory => "limit: memory",
+            Limit::Pids => "limit: processes",
+            Limit::EphemeralDisk => "limit: disk",
+            Limit::VolumeSize => "limit: volumes",
+            Limit::Egress => "limit: egress",
+            Limit::SecretFiles => "limit: secrets",
+            // Said for this machine's own cards, where it has any.
+            Limit::Gpu => continue,
+        };
+        checks.push(Checked { name, ok: limit.enforced, message: limit.note });
+    }
+}
+
+/// Whether the addresses are free, or the daemon's.
+pub(super) async fn ports(config: &Config, checks: &mut Vec<Checked>) {
+    if control::ask_status(&config.data_dir).await.is_ok() {
+        return checks.push(passed("ports", "held by the running daemon"));
+    }
+    let listen = &config.listen;
+    let mut wanted = vec![("lease API", listen.lease_api), ("http", listen.http)];
+    if certificates::any(config) {
+        wanted.push(("https", listen.https));
+    }
+    let taken: Vec<String> = wanted
+        .into_iter()
+        .filter_map(|(what, address): (&str, SocketAddr)| {
+            TcpListener::bind(address).err().map(|error| format!("{what} {address}: {error}"))
+        })
+        .collect();
+    checks.push(if taken.is_empty() { passed("ports", "free") } else { failed("ports", taken.join("; ")) });
+}
