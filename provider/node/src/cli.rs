@@ -94,7 +94,7 @@ pub enum Command {
         /// Whether to drain.
         state: OnOff,
     },
-    /// What was earned, by token.
+    /// What was earned, by token: paid out, on the ledger, unsettled, and the sum; all after fees.
     #[command(after_help = "Example:\n  provider earnings --json")]
     Earnings,
     /// Why orders were bid on or not, and why bids lost.

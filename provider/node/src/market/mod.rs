@@ -4,6 +4,7 @@ pub mod book;
 pub mod events;
 pub mod lease;
 pub mod order;
+pub mod paid_out;
 pub mod reader;
 pub mod stored;
 pub mod tracked;
