@@ -160,6 +160,23 @@ mod tests {
     }
 
     #[test]
+    fn the_installed_file_is_valid_and_shows_the_defaults() {
+        let file = include_str!("../../../deploy/matchmaker.toml");
+        let examples = ["store", "ws", "lock_dir"];
+        let with = |wanted: fn(&str, &[&str]) -> bool| {
+            let lines = file.lines().map(|line| match line.strip_prefix("# ") {
+                Some(setting) if setting.contains(" = ") && wanted(setting, &examples) => setting,
+                _ => line,
+            });
+            load(&lines.collect::<Vec<_>>().join("\n"), &[], &[]).unwrap()
+        };
+        let installed = with(|_, _| false);
+        let defaults = with(|setting, examples| !examples.iter().any(|name| setting.starts_with(name)));
+        assert_eq!(format!("{installed:?}"), format!("{defaults:?}"));
+        assert_eq!(with(|_, _| true).store_url(), "postgres://matchmaker@db/matchmaker");
+    }
+
+    #[test]
     fn unknown_and_malformed_keys_are_refused() {
         for (file, overrides) in [
             (format!("{FILE}typo = 1\n"), vec![]),
