@@ -1,5 +1,5 @@
-//! Every block of `docs/tenant.md` and `docs/cli.md` that is marked `sh run` is run, in order, in one shell, as a reader
-//! would: on a market with one provider, in an empty folder with the repository's examples beside it.
+//! Every block of `docs/tenant.md`, `docs/cli.md` and `docs/provider.md` that is marked `sh run` is run, in order, in one
+//! shell, as a reader would: on a market with one provider, in an empty folder with the repository's examples beside it.
 
 use std::process::{Command, Stdio};
 
@@ -55,4 +55,9 @@ async fn the_tenants_guide_works_as_written() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_reference_works_as_written() {
     follow("docs/cli.md").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_providers_keys_are_made_as_written() {
+    follow("docs/provider.md").await;
 }
