@@ -63,6 +63,8 @@ pub struct Deployment {
     pub services: Vec<DeploymentService>,
     /// The most it may cost.
     pub price: Price,
+    /// What no provider can serve yet: an order for it would be paid for and its manifest refused.
+    pub unavailable: Vec<Diagnostic>,
     /// What was accepted but means less here than the file says.
     pub warnings: Vec<Diagnostic>,
 }

@@ -10,6 +10,8 @@ use serde::Serialize;
 pub enum Severity {
     /// It cannot.
     Error,
+    /// It is right, but no provider can serve it yet.
+    Unavailable,
     /// It can, but something in it means less here than it says.
     Warning,
 }
@@ -31,6 +33,7 @@ impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
             Severity::Error => "error",
+            Severity::Unavailable => "unavailable",
             Severity::Warning => "warning",
         };
         write!(f, "{}:{}: {severity}: {}", self.line, self.column, self.message)

@@ -21,21 +21,19 @@ impl Place {
     pub(crate) const START: Place = Place { line: 1, column: 1 };
 
     pub(crate) fn error(self, message: impl Into<String>) -> Diagnostic {
-        Diagnostic {
-            line: self.line,
-            column: self.column,
-            severity: Severity::Error,
-            message: message.into(),
-        }
+        self.diagnostic(Severity::Error, message)
+    }
+
+    pub(crate) fn unavailable(self, message: impl Into<String>) -> Diagnostic {
+        self.diagnostic(Severity::Unavailable, message)
     }
 
     pub(crate) fn warning(self, message: impl Into<String>) -> Diagnostic {
-        Diagnostic {
-            line: self.line,
-            column: self.column,
-            severity: Severity::Warning,
-            message: message.into(),
-        }
+        self.diagnostic(Severity::Warning, message)
+    }
+
+    fn diagnostic(self, severity: Severity, message: impl Into<String>) -> Diagnostic {
+        Diagnostic { line: self.line, column: self.column, severity, message: message.into() }
     }
 }
 

@@ -111,6 +111,8 @@ fn one(fields: &Fields<'_>, port: u16, external: u16, reader: &mut Reader) -> Re
                 if everywhere != Some(true) {
                     reader.error(node.place, "to: `ip` needs `global: true`");
                 }
+                let message = "to: no provider leases IP addresses yet; without `ip` the port is reached at the provider's own address";
+                reader.unavailable(node.place, message);
                 ip = Some((node.place, name.to_owned()));
             }
         }
@@ -160,6 +162,11 @@ fn one(fields: &Fields<'_>, port: u16, external: u16, reader: &mut Reader) -> Re
         _ => HttpOptions::default(),
     };
     let public_port = fields.get("use_public_port").and_then(|node| reader.boolean(node, "use_public_port"));
+    if let (Some(true), true, true) = (public_port, global, protocol != Protocol::Http) {
+        let place = fields.place_of("use_public_port").unwrap_or(fields.place);
+        let message = "use_public_port: providers give public ports from their own range alone; leave it out, `iono status` shows the number";
+        reader.unavailable(place, message);
+    }
     let expose = Expose {
         port,
         external,

@@ -66,6 +66,7 @@ pub(super) fn join(sections: Sections, node: &Node, reader: &mut Reader) -> Opti
         endpoints: sections.endpoints.clone(),
         services,
         price,
+        unavailable: Vec::new(),
         warnings: Vec::new(),
     };
     check_totals(&deployment, node.place, reader);

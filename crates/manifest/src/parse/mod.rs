@@ -32,7 +32,8 @@ pub fn parse(text: &str) -> Result<Deployment, Diagnostics> {
     diagnostics.dedup();
     match deployment {
         Some(mut deployment) if !failed => {
-            deployment.warnings = diagnostics;
+            (deployment.unavailable, deployment.warnings) =
+                diagnostics.into_iter().partition(|found| found.severity == Severity::Unavailable);
             Ok(deployment)
         }
         _ => {
@@ -117,6 +118,10 @@ fn read_endpoints(fields: &Fields<'_>, reader: &mut Reader) -> Vec<String> {
     let mut endpoints = Vec::new();
     for (key, node) in reader.entries(node, "endpoints") {
         reader.check(key.place, rules::endpoint(&key.name));
+        reader.unavailable(
+            key.place,
+            format!("endpoints: no provider leases IP addresses yet; remove `{}`", shown(&key.name)),
+        );
         let fields = reader.fields(node, "endpoint", &["kind"]);
         if let Some(kind) = fields.require("kind", reader)
             && let Some(text) = reader.text(kind, "kind")

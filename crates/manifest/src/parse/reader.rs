@@ -46,6 +46,10 @@ impl Reader {
         self.diagnostics.push(place.error(message));
     }
 
+    pub(crate) fn unavailable(&mut self, place: Place, message: impl Into<String>) {
+        self.diagnostics.push(place.unavailable(message));
+    }
+
     pub(crate) fn warn(&mut self, place: Place, message: impl Into<String>) {
         self.diagnostics.push(place.warning(message));
     }
