@@ -1,9 +1,11 @@
-//! The market's score and the winner of an order, in integers: the twin of `contracts/src/matching/Score.sol` and of the
-//! bid slots of `contracts/src/market/OrderBook.sol` (SP-12, SP-13). A differential test holds the two together.
+//! Who may bid, the market's score and the winner of an order, in integers: the twin of
+//! `contracts/src/lib/Eligibility.sol`, of `contracts/src/matching/Score.sol` and of the bid slots of
+//! `contracts/src/market/OrderBook.sol` (SP-10 to SP-13). A differential test holds the score and the draw together.
 //!
-//! Everything is a pure function of stored words and the seed; nothing allocates.
+//! Everything is a pure function of stored words and the seed; scoring allocates nothing.
 
 mod bid;
+pub mod eligibility;
 mod score;
 mod table;
 
