@@ -145,7 +145,7 @@ impl MoneyWarning {
         let hours = Self::THRESHOLDS.into_iter().find(|hours| seconds_left < u64::from(*hours) * 3_600)?;
         let minutes = seconds_left / 60;
         let left = if minutes < 120 { format!("{minutes} min") } else { format!("{} h", minutes / 60) };
-        let message = format!("lease {lease} ends in {left}; `iono extend {lease}` keeps it running");
+        let message = format!("lease {lease} ends in {left}; `iono extend {lease} 24h` pays for another day");
         Some(Self { hours, message })
     }
 }
@@ -166,6 +166,6 @@ mod tests {
         assert_eq!(hours(59 * 60), Some(1));
         assert_eq!(hours(0), Some(1));
         let warning = MoneyWarning::for_lease(LeaseId(7), 59 * 60).unwrap();
-        assert_eq!(warning.message, "lease 7 ends in 59 min; `iono extend 7` keeps it running");
+        assert_eq!(warning.message, "lease 7 ends in 59 min; `iono extend 7 24h` pays for another day");
     }
 }
