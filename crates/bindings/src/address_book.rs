@@ -42,6 +42,9 @@ pub struct AddressBook {
     pub era_clock: Address,
     /// Who may call the governed functions.
     pub access_manager: Address,
+    /// Who deployed it; on a devnet it was given the supply of SPON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployer: Option<Address>,
     /// Payment tokens by symbol.
     #[serde(default)]
     pub tokens: BTreeMap<String, Address>,
@@ -187,7 +190,7 @@ mod tests {
     #[test]
     fn what_the_script_writes_is_read() {
         let book = load(&book()).unwrap();
-        assert_eq!((book.chain_id, book.start_block), (31337, 3));
+        assert_eq!((book.chain_id, book.start_block, book.deployer), (31337, 3, Some(Address::ZERO)));
         assert_eq!(book.name_of(book.lease_book), Some("leaseBook"));
         assert_eq!(book.name_of(Address::with_last_byte(99)), Some("dUSD"));
         assert!(book.check_chain(1).unwrap_err().to_string().contains("chain 31337"));
