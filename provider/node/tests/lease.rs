@@ -6,11 +6,12 @@ mod common;
 use alloy::primitives::aliases::{U40, U80};
 use alloy::primitives::{B256, U256};
 use alloy::sol_types::SolValue as _;
-use common::{Market, Ordered, SOON, hello, spec};
+use common::tenant::{Ordered, hello, spec};
+use common::{Market, SOON};
 use iono_bindings::{ILeaseBook, IOrderBook, Quote};
 use iono_lease_api::{QuoteRequest, SaltedManifest};
 use iono_primitives::LeaseState;
-use iono_testkit::{docker, eventually};
+use iono_testkit::docker;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn from_an_order_to_http_200_and_back_to_nothing() {
@@ -41,9 +42,7 @@ async fn from_an_order_to_http_200_and_back_to_nothing() {
     market.devnet.anvil.advance(1_800).await.unwrap();
     market.close(lease).await;
     market.until_state(lease, LeaseState::Closed).await;
-    eventually("an empty engine", SOON, || async { market.containers(lease).await.is_empty().then_some(()) })
-        .await
-        .unwrap();
+    market.emptied(lease).await;
     assert!(!market.get(&ordered).await);
 
     // The rest is paid when the holdback is over.
@@ -107,16 +106,7 @@ async fn a_lease_grows_on_the_providers_quote() {
     // Until the new manifest comes the old one serves.
     assert_eq!(market.containers(updated.lease).await.len(), 1);
     market.serve(&updated).await;
-    eventually("two replicas", SOON, || async {
-        (market.containers(updated.lease).await.len() == 2).then_some(())
-    })
-    .await
-    .unwrap();
+    market.has_containers(updated.lease, 2).await;
     assert_eq!(market.words(updated.lease).await.rate.to_string(), quote.rate);
-    market.close(updated.lease).await;
-    eventually("an empty engine", SOON, || async {
-        market.containers(updated.lease).await.is_empty().then_some(())
-    })
-    .await
-    .unwrap();
+    market.close_and_empty(updated.lease).await;
 }

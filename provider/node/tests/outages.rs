@@ -6,6 +6,7 @@ mod common;
 
 use std::time::Duration;
 
+use common::tenant::hello;
 use common::{Market, SOON};
 use iono_bindings::{ILeaseBook, IProviderRegistry};
 use iono_primitives::{CloseReason, LeaseState};
@@ -28,12 +29,7 @@ async fn a_lost_disk_with_containers_is_adopted() {
     assert_eq!(paused, 0);
     // Its TLS key is a new one that the registry knows.
     assert_eq!(market.client().await.status(ordered.lease).await.unwrap().services[0].ready, 1);
-    market.close(ordered.lease).await;
-    eventually("an empty engine", SOON, || async {
-        market.containers(ordered.lease).await.is_empty().then_some(())
-    })
-    .await
-    .unwrap();
+    market.close_and_empty(ordered.lease).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,12 +52,7 @@ async fn a_lost_machine_is_not_billed_until_the_manifest_comes_again() {
     market.serve(&ordered).await;
     let words = market.until_state(ordered.lease, LeaseState::Active).await;
     assert!(words.unbilled > 0);
-    market.close(ordered.lease).await;
-    eventually("an empty engine", SOON, || async {
-        market.containers(ordered.lease).await.is_empty().then_some(())
-    })
-    .await
-    .unwrap();
+    market.close_and_empty(ordered.lease).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,7 +65,7 @@ async fn workloads_outlive_the_rpc_and_health_says_so() {
     let before = market.containers(ordered.lease).await;
 
     proxy.cut();
-    eventually("red health", SOON, || async { (!market.is_green().await).then_some(()) }).await.unwrap();
+    market.until_red("").await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert!(market.get(&ordered).await);
     assert_eq!(market.containers(ordered.lease).await, before);
@@ -84,12 +75,8 @@ async fn workloads_outlive_the_rpc_and_health_says_so() {
     assert_eq!(market.containers(ordered.lease).await, before);
 
     proxy.restore();
-    eventually("green health", SOON, || async { market.is_green().await.then_some(()) }).await.unwrap();
-    eventually("an empty engine", SOON, || async {
-        market.containers(ordered.lease).await.is_empty().then_some(())
-    })
-    .await
-    .unwrap();
+    market.until_green().await;
+    market.emptied(ordered.lease).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,20 +90,15 @@ async fn without_its_engine_it_does_not_bid_and_keeps_its_leases() {
     let ordered = market.whole_lease("engine").await;
 
     std::fs::remove_file(&socket).unwrap();
-    eventually("red health", SOON, || async { (!market.is_green().await).then_some(()) }).await.unwrap();
+    market.until_red("").await;
     market.refuses("engine").await;
     assert_eq!(market.words(ordered.lease).await.lease_state(), Some(LeaseState::Active));
     assert!(market.get(&ordered).await);
 
     link();
-    eventually("green health", SOON, || async { market.is_green().await.then_some(()) }).await.unwrap();
+    market.until_green().await;
     market.answers(&ordered).await;
-    market.close(ordered.lease).await;
-    eventually("an empty engine", SOON, || async {
-        market.containers(ordered.lease).await.is_empty().then_some(())
-    })
-    .await
-    .unwrap();
+    market.close_and_empty(ordered.lease).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,9 +156,7 @@ async fn without_gas_or_disk_it_does_not_bid_and_says_so() {
     market.set.push("runtime.disk_floor=1000Ti".to_owned());
     // Its health is red from the start, so it is not waited for.
     let _daemon = market.start_anyhow();
-    eventually("red health", SOON, || async { market.red().await.filter(|red| red.contains("disk full")) })
-        .await
-        .unwrap();
+    market.until_red("disk full").await;
     market.refuses("disk full").await;
 }
 
@@ -192,9 +172,7 @@ async fn a_changed_price_holds_from_the_next_bid_on_and_a_wrong_one_changes_noth
     let (cheap, dear) = (market.words(first.lease).await.rate, market.words(second.lease).await.rate);
     assert!(dear > cheap, "{dear} {cheap}");
     std::fs::write(&market.config, text.replace("cpu = 0.01", "cpu = 0.03\nsped = 1")).unwrap();
-    eventually("red health", SOON, || async { market.red().await.filter(|red| red.contains("sped")) })
-        .await
-        .unwrap();
+    market.until_red("sped").await;
     let third = market.active_lease("still dear").await;
     assert_eq!(market.words(third.lease).await.rate, dear);
 }
@@ -210,12 +188,7 @@ async fn postgres_does_what_sqlite_does() {
     let _daemon = market.start().await;
     market.answers(&ordered).await;
     market.assert_once(ordered.lease).await;
-    market.close(ordered.lease).await;
-    eventually("an empty engine", SOON, || async {
-        market.containers(ordered.lease).await.is_empty().then_some(())
-    })
-    .await
-    .unwrap();
+    market.close_and_empty(ordered.lease).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -224,10 +197,9 @@ async fn a_lease_without_a_manifest_or_an_image_is_given_up_with_the_reason() {
     market.set.extend(["leases.manifest_timeout=15s".to_owned(), "leases.image_timeout=3s".to_owned()]);
     let _daemon = market.start().await;
     let silent = market.active_lease("silent").await;
-    let missing = market.order_image("missing", 1, "no.such.registry.invalid/none:1").await;
-    market.bid_stands(&missing).await;
-    market.resolve(&missing).await;
-    market.until_state(missing.lease, LeaseState::Active).await;
+    let image = hello("missing", 1, "no.such.registry.invalid/none:1");
+    let missing = market.order_manifest("missing", image).await;
+    market.activate(&missing).await;
     market.client().await.put_manifest(missing.lease, &missing.manifest).await.unwrap();
     for (lease, reason) in
         [(missing.lease, CloseReason::ImageUnavailable), (silent.lease, CloseReason::ManifestMissing)]
