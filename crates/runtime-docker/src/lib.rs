@@ -10,7 +10,7 @@
 //! | images and digests | `images` |
 //! | towards the desired state, rolling updates | `apply`, `rollout`, `probe` |
 //! | what is there, away with it | `observe`, `remove` |
-//! | events, exits, disk quotas | `hub`, `quota` |
+//! | events, exits and their reasons, disk quotas | `hub`, `fates`, `oom`, `quota` |
 //! | logs, commands, files, manifests | `logs`, `exec`, `copy`, `manifests` |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -21,6 +21,7 @@ pub mod config;
 mod copy;
 mod engine;
 mod exec;
+mod fates;
 mod guard;
 mod hub;
 mod images;
@@ -30,6 +31,7 @@ mod logs;
 mod manifests;
 mod network;
 mod observe;
+mod oom;
 mod probe;
 mod quota;
 mod remove;

@@ -1,6 +1,7 @@
 //! What is there, by labels alone: a runtime that starts without memory sees the same as one that made it all.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bollard::models::{ContainerInspectResponse, ContainerSummaryStateEnum as State, RestartPolicyNameEnum};
 use bollard::query_parameters::{InspectContainerOptions, ListNetworksOptionsBuilder};
@@ -12,13 +13,15 @@ use iono_runtime::{
 };
 
 use crate::engine::sort;
-use crate::hub::Fate;
+use crate::fates::{Fate, KILLED};
 use crate::inner::Inner;
 use crate::labels::{self, Container};
-use crate::probe;
+use crate::{oom, probe};
 
 /// Containers that are looked at at the same time.
 const AT_ONCE: usize = 32;
+/// Between two looks whether the reason of an exit is known.
+const SETTLING: Duration = Duration::from_millis(10);
 
 impl Inner {
     /// See [`iono_runtime::Runtime::observe`].
@@ -99,15 +102,21 @@ impl Inner {
 
     /// A container's starts and exits: from the events, or from the engine when they were not seen.
     pub(crate) async fn known_fate(&self, container: &Container) -> Result<Fate, RuntimeError> {
-        if let Some(fate) = self.hub.fate(&container.id) {
+        while self.hub.fates.is_open(&container.id) {
+            tokio::time::sleep(SETTLING).await;
+        }
+        if let Some(fate) = self.hub.fates.get(&container.id) {
             return Ok(fate);
         }
         let inspected =
             self.engine.docker()?.inspect_container(&container.id, None::<InspectContainerOptions>).await;
         match inspected.map_err(sort) {
             Ok(inspected) => {
-                let fate = fate_of(&inspected, container);
-                self.hub.learn(&container.id, fate.clone());
+                let code = inspected.state.as_ref().and_then(|state| state.exit_code);
+                // The engine's own flag stays down when it learnt the reason only after the exit.
+                let kernel = if code == Some(KILLED) { oom::newest(&container.id).await } else { 0 };
+                let fate = fate_of(&inspected, container, kernel);
+                self.hub.fates.learn(&container.id, fate.clone());
                 Ok(fate)
             }
             // Removed since it was listed.
@@ -189,7 +198,7 @@ fn millis(time: Option<&str>) -> Option<u64> {
     (time > 0).then_some(time)
 }
 
-fn fate_of(inspected: &ContainerInspectResponse, container: &Container) -> Fate {
+fn fate_of(inspected: &ContainerInspectResponse, container: &Container, kernel: u64) -> Fate {
     let state = inspected.state.as_ref();
     let started_at = millis(state.and_then(|state| state.started_at.as_deref()));
     let ended_at = millis(state.and_then(|state| state.finished_at.as_deref()));
@@ -203,7 +212,7 @@ fn fate_of(inspected: &ContainerInspectResponse, container: &Container) -> Fate 
         let error = state.error.as_deref().unwrap_or_default();
         let reason = match code {
             _ if stopped => ExitReason::DiskQuota,
-            _ if state.oom_killed == Some(true) => ExitReason::OutOfMemory,
+            _ if state.oom_killed == Some(true) || kernel > 0 => ExitReason::OutOfMemory,
             _ if !error.is_empty() => ExitReason::CannotStart,
             0 => ExitReason::Completed,
             _ => ExitReason::Failed,
@@ -217,6 +226,7 @@ fn fate_of(inspected: &ContainerInspectResponse, container: &Container) -> Fate 
         exits: restarts + u32::from(last_exit.is_some()),
         last_exit,
         started_at,
+        kernel,
         ..Fate::default()
     }
 }

@@ -52,7 +52,7 @@ impl Inner {
             if self.is_closing(container.lease) {
                 return Err(not_ready("the lease is being removed".to_owned()));
             }
-            let fate = self.hub.fate(&container.id).unwrap_or_default();
+            let fate = self.hub.fates.get(&container.id).unwrap_or_default();
             if let Some(exit) = fate.last_exit {
                 let done = container.restart == RestartPolicy::Never
                     || (container.restart == RestartPolicy::OnFailure

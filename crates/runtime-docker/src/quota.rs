@@ -11,6 +11,7 @@ use iono_runtime::{EventKind, ExitReason, RuntimeError};
 use tokio::time::Instant;
 
 use crate::engine::{or_gone, sort};
+use crate::hub::now;
 use crate::inner::Inner;
 use crate::labels::{self, Container};
 
@@ -58,7 +59,7 @@ impl Inner {
     }
 
     async fn stop_filler(&self, container: &Container, size: u64) -> Result<(), RuntimeError> {
-        self.hub.over_quota(&container.id);
+        self.hub.fates.over_quota(&container.id, now());
         let docker = self.engine.docker()?;
         // Without this the engine would start it again; it is also how a later run of ours knows the reason.
         let never = RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None };

@@ -286,7 +286,7 @@ impl Inner {
     pub(crate) async fn discard(&self, container: &Container) -> Result<(), RuntimeError> {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         or_gone(self.engine.docker()?.remove_container(&container.id, Some(options)).await)?;
-        self.hub.forget(&container.id);
+        self.hub.fates.forget(&container.id);
         let Container { lease, service, replica, spec, .. } = container;
         self.remove_ephemeral(*lease, service, *replica, spec).await
     }
