@@ -31,7 +31,7 @@ const CONFIRMED: Duration = Duration::from_secs(120);
 /// Starts the daemons, rents 200 times and measures.
 pub(crate) async fn measure() -> Result<Vec<Figure>> {
     let mut network = Network::start().await?;
-    let mut matchmaker = network.matchmaker("matchmaker").await?;
+    let mut matchmaker = network.matchmaker("matchmaker").await?.daemon;
     let mut plan = NodePlan::new("provider");
     plan.stake = 1_000_000;
     let mut node = network.provider(plan).await?;

@@ -1,6 +1,6 @@
 //! The chain through a tool that is not ours: Foundry's `cast`.
 
-use alloy::primitives::U256;
+use alloy::primitives::{Address, U256};
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
@@ -30,4 +30,14 @@ pub async fn call(rpc: &str, to: &str, signature: &str, args: &[&str]) -> Result
     // Large numbers come as `123456789 [1.234e8]`.
     let numbers = text.lines().map(|line| line.split_whitespace().next().unwrap_or_default().parse());
     numbers.collect::<Result<_, _>>().with_context(|| format!("not all numbers: {text}"))
+}
+
+/// What an account holds of an ERC-20 token.
+///
+/// # Errors
+/// As [`call`].
+pub async fn balance(rpc: &str, token: Address, holder: Address) -> Result<U256> {
+    let holder = holder.to_string();
+    let found = call(rpc, &token.to_string(), "balanceOf(address)(uint256)", &[&holder]).await?;
+    found.first().copied().context("no balance")
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 /// One person's `iono`: a binary and a home folder of its own.
 #[derive(Debug, Clone)]
@@ -70,6 +71,16 @@ impl Iono {
             .with_context(|| format!("iono {} wrote no JSON:\n{stdout}", args.join(" ")))
     }
 
+    /// Starts a command that goes on until it is dropped, such as `logs --follow`; its lines come as they are written.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn stream(&self, args: &[&str]) -> Result<Stream> {
+        let mut child = self.command(args).stdout(std::process::Stdio::piped()).spawn()?;
+        let lines = BufReader::new(child.stdout.take().context("no stdout")?).lines();
+        Ok(Stream { lines, command: args.join(" "), _child: child })
+    }
+
     /// Runs a command that must fail, and gives its exit code and its words.
     ///
     /// # Errors
@@ -84,6 +95,34 @@ impl Iono {
             Some(code) => Ok((code, words)),
             None => bail!("iono {} died by a signal:\n{words}", args.join(" ")),
         }
+    }
+}
+
+/// What a running command writes.
+pub struct Stream {
+    lines: Lines<BufReader<ChildStdout>>,
+    command: String,
+    _child: Child,
+}
+
+impl Stream {
+    /// The next line that holds `text`.
+    ///
+    /// # Errors
+    /// With the lines that came instead, when the command ends or `limit` passes first.
+    pub async fn line_with(&mut self, text: &str, limit: Duration) -> Result<String> {
+        let mut seen = Vec::new();
+        let find = async {
+            while let Some(line) = self.lines.next_line().await? {
+                if line.contains(text) {
+                    return Ok(line);
+                }
+                seen.push(line);
+            }
+            bail!("it ended")
+        };
+        let found = tokio::time::timeout(limit, find).await.context("time is over").flatten();
+        found.with_context(|| format!("iono {} wrote no line with {text:?}, but {seen:?}", self.command))
     }
 }
 

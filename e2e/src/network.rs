@@ -12,12 +12,14 @@ use iono_testkit::{Anvil, Daemon, Devnet, binary, free_port};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::Iono;
+use crate::{Iono, engine};
 
 /// Payment token of the story: the devnet's test dollar.
 pub const DOLLAR: u16 = 1;
 /// Block time of the chain.
 const BLOCK: Duration = Duration::from_secs(1);
+/// What daemons take where nobody says otherwise.
+const FINALITY: u64 = 64;
 /// A daemon that is not ready by then is broken.
 const READY: Duration = Duration::from_secs(60);
 
@@ -29,6 +31,10 @@ pub struct Network {
     pub book: AddressBook,
     /// The address book as a file.
     pub book_path: PathBuf,
+    /// How daemons that are made from now on reach the chain; a test puts a proxy there that it can cut.
+    pub rpc: String,
+    /// Blocks after which daemons that are made from now on expect no re-org.
+    pub finality_depth: u64,
     dir: TempDir,
     next_key: usize,
 }
@@ -46,8 +52,6 @@ pub struct NodePlan {
     pub price: f64,
     /// Whole SPON that it stakes.
     pub stake: u32,
-    /// Another way to the chain than the chain's own address, such as a proxy that a test cuts.
-    pub rpc: Option<String>,
     /// More of the TOML file, for what a test changes.
     pub extra: String,
 }
@@ -62,10 +66,19 @@ impl NodePlan {
             memory: "2Gi".to_owned(),
             price: 0.01,
             stake: 1_000,
-            rpc: None,
             extra: String::new(),
         }
     }
+}
+
+/// A matchmaker that runs.
+pub struct Matchmaker {
+    /// Its process.
+    pub daemon: Daemon,
+    /// Its key, to whose address match fees are credited.
+    pub key: PrivateKeySigner,
+    /// Health and metrics.
+    pub metrics: String,
 }
 
 /// A provider: its folder, its addresses and, while it runs, its process.
@@ -86,8 +99,21 @@ pub struct Node {
     pub http_port: u16,
     /// Health and metrics.
     pub metrics: String,
+    /// The engine's label of everything that is this provider's.
+    pub label: String,
     dir: PathBuf,
     daemon: Option<Daemon>,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // The daemon first: it would make anew what is removed.
+        self.daemon = None;
+        // Without an id it has no label, and an empty one would fit everything.
+        if self.id != 0 {
+            engine::clear(&self.label, &self.dir);
+        }
+    }
 }
 
 impl Network {
@@ -117,7 +143,7 @@ impl Network {
             ])
             .await?;
         let book = AddressBook::load(&book_path)?;
-        Ok(Self { anvil, book, book_path, dir, next_key: 1 })
+        Ok(Self::on(anvil, book, book_path, dir))
     }
 
     /// Starts a chain on which the contracts stand already, which takes less than a second.
@@ -129,7 +155,12 @@ impl Network {
         let devnet = Devnet::with_block_time(BLOCK).await?;
         let book_path = dir.path().join("addresses.json");
         std::fs::copy(devnet.book_path(), &book_path)?;
-        Ok(Self { book: devnet.book.clone(), anvil: devnet.anvil, book_path, dir, next_key: 1 })
+        Ok(Self::on(devnet.anvil, devnet.book, book_path, dir))
+    }
+
+    fn on(anvil: Anvil, book: AddressBook, book_path: PathBuf, dir: TempDir) -> Self {
+        let rpc = anvil.url();
+        Self { anvil, book, book_path, rpc, finality_depth: FINALITY, dir, next_key: 1 }
     }
 
     /// Folder of everything that belongs to this network; gone when it is dropped.
@@ -165,7 +196,7 @@ impl Network {
     ///
     /// # Errors
     /// When it does not become ready.
-    pub async fn matchmaker(&mut self, name: &str) -> Result<Daemon> {
+    pub async fn matchmaker(&mut self, name: &str) -> Result<Matchmaker> {
         let dir = self.dir().join(name);
         let key = self.fresh_key();
         let metrics = format!("127.0.0.1:{}", free_port()?);
@@ -176,18 +207,20 @@ impl Network {
             format!(
                 "data_dir = \"{dir}/data\"\n\
                  [chain]\nrpc = [\"{rpc}\"]\naddress_book = \"{book}\"\npoll_ms = 200\n\
+                 finality_depth = {finality}\n\
                  [chain.sender]\nlock_dir = \"{dir}/locks\"\n\
                  [keys]\nhot_key = \"{dir}/hot-key.json\"\npassphrase_file = \"{dir}/hot-key.passphrase\"\n\
                  [telemetry]\nlisten = \"{metrics}\"\n",
                 dir = path(&dir)?,
-                rpc = self.anvil.url(),
+                rpc = self.rpc,
                 book = path(&self.book_path)?,
+                finality = self.finality_depth,
             ),
         )?;
         let launch = Daemon::launch(binary("matchmaker")?).args(["--config", path(&config)?, "run"]);
-        let mut daemon = launch.start()?;
-        daemon.ready(&format!("http://{metrics}/readyz"), READY).await?;
-        Ok(daemon)
+        let (mut daemon, metrics) = (launch.start()?, format!("http://{metrics}"));
+        daemon.ready(&format!("{metrics}/readyz"), READY).await?;
+        Ok(Matchmaker { daemon, key, metrics })
     }
 
     /// Configures, registers and stakes a provider by its own commands; it does not run yet.
@@ -210,6 +243,7 @@ impl Network {
             endpoint: format!("127.0.0.1:{port}"),
             http_port,
             metrics: format!("http://127.0.0.1:{metrics_port}"),
+            label: String::new(),
             dir,
             plan,
             daemon: None,
@@ -225,6 +259,9 @@ impl Network {
         let registered =
             node.json(&["register", "--owner-key", &owner, "--owner-passphrase-file", &passphrase]).await?;
         node.id = u32::try_from(crate::cli::number(&registered, "/provider")?)?;
+        let book = &self.book;
+        node.label =
+            format!("network.ionosphere.owner={}.{:#x}.{}", book.chain_id, book.provider_registry, node.id);
         let stake = node.plan.stake.to_string();
         node.json(&["stake", &stake, "--owner-key", &owner, "--owner-passphrase-file", &passphrase]).await?;
         Ok(node)
@@ -240,6 +277,7 @@ impl Node {
 rpc = ["{rpc}"]
 address_book = "{book}"
 poll_ms = 200
+finality_depth = {finality}
 [chain.sender]
 lock_dir = "{dir}/locks"
 [keys]
@@ -283,7 +321,8 @@ nvme = {storage_price}
 {extra}
 "#,
             dir = path(&self.dir)?,
-            rpc = self.plan.rpc.clone().unwrap_or_else(|| network.anvil.url()),
+            rpc = network.rpc,
+            finality = network.finality_depth,
             book = path(&network.book_path)?,
             endpoint = self.endpoint,
             http = self.http_port,
@@ -338,21 +377,18 @@ nvme = {storage_price}
     /// # Errors
     /// With its log when it does not become ready.
     pub async fn run(&mut self) -> Result<()> {
-        self.run_with(|launch| launch).await
+        self.start()?;
+        let ready = format!("{}/readyz", self.metrics);
+        self.daemon()?.ready(&ready, READY).await
     }
 
-    /// As [`Node::run`], with more environment, such as a fail-point.
+    /// Starts the daemon and does not wait.
     ///
     /// # Errors
-    /// As [`Node::run`].
-    pub async fn run_with(
-        &mut self,
-        more: impl FnOnce(iono_testkit::daemon::Launch) -> iono_testkit::daemon::Launch,
-    ) -> Result<()> {
+    /// When the binary does not start.
+    pub fn start(&mut self) -> Result<()> {
         let launch = Daemon::launch(binary("provider")?).args(["--config", path(&self.config)?, "run"]);
-        let mut daemon = more(launch).start()?;
-        daemon.ready(&format!("{}/readyz", self.metrics), READY).await?;
-        self.daemon = Some(daemon);
+        self.daemon = Some(launch.start()?);
         Ok(())
     }
 
@@ -362,13 +398,6 @@ nvme = {storage_price}
     /// When it was not started.
     pub fn daemon(&mut self) -> Result<&mut Daemon> {
         self.daemon.as_mut().with_context(|| format!("{} is not running", self.plan.name))
-    }
-
-    /// The engine's label of everything that is this provider's.
-    #[must_use]
-    pub fn owner_label(&self, network: &Network) -> String {
-        let book = &network.book;
-        format!("network.ionosphere.owner={}.{:#x}.{}", book.chain_id, book.provider_registry, self.id)
     }
 
     /// Its folder.

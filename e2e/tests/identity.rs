@@ -29,7 +29,7 @@ struct World {
     network: Network,
     node: Node,
     target: Target,
-    _matchmaker: iono_testkit::Daemon,
+    _matchmaker: iono_e2e::Matchmaker,
 }
 
 /// A tenant whose key the test knows, and its escrow wallet.

@@ -1,5 +1,5 @@
-//! The Docker engine of the machine, by its own command line: is it up, and a tiny image built on the spot, since no
-//! registry can be assumed.
+//! The machine's Docker engine, by its own command line; and tiny images built on the spot, since no registry can be
+//! assumed.
 
 use std::path::Path;
 
@@ -10,11 +10,6 @@ use crate::paths;
 
 /// Name of the image that [`hello_image`] builds.
 pub const HELLO: &str = "iono/hello:1";
-
-/// Whether an engine answers.
-pub async fn is_up() -> bool {
-    run(&["version", "--format", "{{.Server.Version}}"]).await.is_ok()
-}
 
 /// Builds `examples/hello` as [`HELLO`] with Debian's static busybox in it.
 ///

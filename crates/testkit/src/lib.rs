@@ -1,15 +1,18 @@
 //! Real parts for tests: Anvil with the contracts deployed, Postgres, Docker, daemons as processes, a network that can
-//! be cut. Everything it starts ends when its handle is dropped, and everything it writes lies in temporary folders or
+//! be cut; and an account of where all money is. Everything it starts ends when its handle is dropped, and everything it writes lies in temporary folders or
 //! in the cache outside of the clone.
 
+pub mod accounts;
 pub mod anvil;
 pub mod daemon;
 pub mod devnet;
 pub mod docker;
+pub mod events;
 pub mod faults;
 pub mod paths;
 pub mod postgres;
 pub mod proxy;
+pub mod registry;
 
 pub use anvil::Anvil;
 pub use daemon::Daemon;
@@ -17,6 +20,7 @@ pub use devnet::{Devnet, ProviderSetup};
 pub use paths::{binary, cache_dir, free_port, repo_root};
 pub use postgres::Postgres;
 pub use proxy::Proxy;
+pub use registry::Registry;
 
 use std::future::Future;
 use std::time::{Duration, Instant};

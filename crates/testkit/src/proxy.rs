@@ -1,9 +1,12 @@
-//! A TCP relay that can be cut: an RPC that is gone for a while. Cutting drops the open connections and refuses new ones.
+//! A TCP relay that can be cut: an RPC that is gone for a while, or that fails for some requests alone. Cutting drops the
+//! open connections and refuses new ones.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -12,7 +15,15 @@ use tokio::task::JoinHandle;
 pub struct Proxy {
     port: u16,
     open: Arc<watch::Sender<bool>>,
+    filter: Arc<Filter>,
     task: JoinHandle<()>,
+}
+
+/// Which requests do not come through.
+#[derive(Default)]
+struct Filter {
+    refused: Mutex<Option<String>>,
+    count: AtomicUsize,
 }
 
 impl Proxy {
@@ -23,24 +34,28 @@ impl Proxy {
     pub async fn to(target: u16) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();
-        let open = Arc::new(watch::Sender::new(true));
-        let state = open.clone();
+        let (open, filter) = (Arc::new(watch::Sender::new(true)), Arc::new(Filter::default()));
+        let (state, rules) = (open.clone(), filter.clone());
         let task = tokio::spawn(async move {
-            while let Ok((mut client, _)) = listener.accept().await {
+            while let Ok((client, _)) = listener.accept().await {
                 let mut open = state.subscribe();
                 if !*open.borrow() {
                     continue; // dropped: the client sees a reset
                 }
+                let rules = rules.clone();
                 tokio::spawn(async move {
-                    let Ok(mut server) = TcpStream::connect(("127.0.0.1", target)).await else { return };
+                    let Ok(server) = TcpStream::connect(("127.0.0.1", target)).await else { return };
+                    let (from_client, mut to_client) = client.into_split();
+                    let (mut from_server, to_server) = server.into_split();
                     tokio::select! {
-                        _ = copy_bidirectional(&mut client, &mut server) => {}
+                        () = rules.forward(from_client, to_server) => {}
+                        _ = tokio::io::copy(&mut from_server, &mut to_client) => {}
                         _ = open.wait_for(|open| !open) => {}
                     }
                 });
             }
         });
-        Ok(Self { port, open, task })
+        Ok(Self { port, open, filter, task })
     }
 
     /// The relaying port.
@@ -60,9 +75,43 @@ impl Proxy {
         self.open.send_replace(false);
     }
 
-    /// Relays again.
+    /// Relays again, everything.
     pub fn restore(&self) {
+        self.refuse(None);
         self.open.send_replace(true);
+    }
+
+    /// Drops the connection of every request that holds this text, such as a function's selector; others come through.
+    pub fn refuse(&self, text: Option<&str>) {
+        *self.filter.refused.lock().unwrap_or_else(PoisonError::into_inner) = text.map(str::to_owned);
+    }
+
+    /// Requests dropped so far because of what they held.
+    #[must_use]
+    pub fn refused(&self) -> usize {
+        self.filter.count.load(Ordering::Relaxed)
+    }
+}
+
+impl Filter {
+    /// Forwards until the client ends or asks for what is refused.
+    async fn forward(&self, mut from: impl AsyncRead + Unpin, mut to: OwnedWriteHalf) {
+        let mut chunk = vec![0; 64 << 10];
+        while let Ok(size @ 1..) = from.read(&mut chunk).await {
+            if self.refuses(&chunk[..size]) {
+                self.count.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            if to.write_all(&chunk[..size]).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Requests of the tests are small: each comes in one piece.
+    fn refuses(&self, chunk: &[u8]) -> bool {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.as_ref().is_some_and(|text| String::from_utf8_lossy(chunk).contains(text.as_str()))
     }
 }
 

@@ -6,15 +6,19 @@ mod figures;
 #[path = "demo/story.rs"]
 mod story;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use iono_e2e::timeline::print;
+
+/// Where the figures go.
+const FIGURES: &str = "target/demo.json";
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    forget_older_figures()?;
     let mut story = story::Story::begin().await?;
     story.tell().await?;
     let figures = story.figures().await?;
-    figures.write("target/demo.json")?;
+    figures.write(FIGURES)?;
     print("");
     let missed = figures.missed();
     for line in figures.lines() {
@@ -25,6 +29,16 @@ async fn main() -> Result<()> {
     }
     story.end().await?;
     anyhow::ensure!(missed.is_empty(), "not reached: {}", missed.join("; "));
-    print("all figures hold; target/demo.json has them");
+    print(&format!("all figures hold; {FIGURES} has them"));
     Ok(())
+}
+
+/// A run that fails must not leave the figures of one that did not.
+fn forget_older_figures() -> Result<()> {
+    match std::fs::remove_file(FIGURES) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {FIGURES}"))
+        }
+        _ => Ok(()),
+    }
 }

@@ -1,5 +1,8 @@
 //! The story: who does what in which order. Every fact comes from outside the product: HTTP, the chain, the engine.
 
+#[path = "race.rs"]
+mod race;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,14 +12,12 @@ use iono_bindings::{IEscrow, ILeaseBook, IOrderBook};
 use iono_e2e::cli::{field, number, replicas_ready, text};
 use iono_e2e::hammer::Hammer;
 use iono_e2e::timeline::{Timeline, print};
-use iono_e2e::{Iono, Network, Node, NodePlan, accounts, engine, events, hello, http, network};
-use iono_testkit::Daemon;
+use iono_e2e::{Iono, Matchmaker, Network, Node, NodePlan, engine, hello, http, network};
+use iono_testkit::{accounts, events};
 use serde_json::Value;
 
 use crate::figures::{Figures, Gas};
 
-/// Runs of the race against the engine by hand.
-const RUNS: usize = 7;
 /// What the tenant pays at most, in dollars an hour: the dear provider bids too, and loses by its price.
 const MAX_RATE: &str = "0.1";
 /// An hour, so that the holdback passes and the lease may be rated.
@@ -27,7 +28,7 @@ pub(crate) struct Story {
     root: PathBuf,
     timeline: Timeline,
     network: Network,
-    matchmaker: Daemon,
+    matchmaker: Matchmaker,
     /// The fair one, the one that is too small, the one that is too dear.
     nodes: Vec<Node>,
     tenant: Iono,
@@ -38,6 +39,8 @@ pub(crate) struct Story {
     by_hand: Vec<f64>,
     gas: Gas,
     bids: u64,
+    /// The lease of the second order of the funded wallet, and who serves it.
+    second: (U256, u32),
 }
 
 impl Story {
@@ -84,6 +87,7 @@ impl Story {
             by_hand: Vec::new(),
             gas: Gas::default(),
             bids: 0,
+            second: (U256::ZERO, 0),
         })
     }
 
@@ -119,28 +123,22 @@ impl Story {
         Ok(deployed)
     }
 
-    /// Reads URL, log and shell: the same nonce must come back from each.
+    /// Asks the URL while the log is streamed, then the shell: the manifest's nonce must come back from each.
     async fn look_around(&mut self, lease: u64, url: &str) -> Result<()> {
-        let (status, body) = http::get(url).await?;
-        self.http_status = status;
-        let nonce = body.split(", ").find_map(|part| part.strip_prefix("nonce "));
-        let nonce = nonce.with_context(|| format!("no nonce in {body:?}"))?.to_owned();
-        self.timeline.step(
-            "anyone",
-            &format!("GET {url}"),
-            None,
-            &format!("{}: nonce {nonce}", self.http_status),
-        );
-
+        let manifest = std::fs::read_to_string(self.hello())?;
+        let nonce = manifest.lines().find_map(|line| line.trim().strip_prefix("- NONCE="));
+        let nonce = nonce.context("examples/hello.yaml sets no NONCE")?.to_owned();
         let lease = lease.to_string();
-        let log = self.tenant.output(&["logs", &lease, "--tail", "1"]).await?;
-        let line = String::from_utf8_lossy(&log.stdout).trim().to_owned();
-        ensure!(
-            log.status.success() && !line.is_empty(),
-            "no log line: {}",
-            String::from_utf8_lossy(&log.stderr)
-        );
-        self.timeline.step("tenant", "read a log line", None, &line);
+        let mut log = self.tenant.stream(&["logs", &lease, "-f"])?;
+
+        let (status, body) = http::curl(url).await?;
+        self.http_status = status;
+        ensure!(body.contains(&format!("nonce {nonce}")), "no nonce {nonce} in {body:?}");
+        let body = body.trim();
+        self.timeline.step("anyone", &format!("curl {url}"), None, &format!("{status}: {body}"));
+
+        let line = log.line_with(&format!("GET /, nonce {nonce}"), Duration::from_secs(20)).await?;
+        self.timeline.step("tenant", "see the request in the streamed log", None, &line);
 
         let shell = self
             .tenant
@@ -181,11 +179,14 @@ impl Story {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let two = two.display().to_string();
         self.tenant.json(&["update", &lease_arg, &two]).await?;
-        let ready = || async {
+        // Requests go on until both replicas serve and nothing else of the lease runs.
+        let owner = &self.nodes[0].label;
+        let settled = || async {
             let status = self.tenant.json(&["status", &lease_arg]).await.ok()?;
-            (replicas_ready(&status) == 2).then_some(())
+            let containers = engine::containers(owner, lease).await.ok()?;
+            (replicas_ready(&status) == 2 && containers.len() == 2).then_some(())
         };
-        iono_testkit::eventually("two replicas", Duration::from_secs(60), ready).await?;
+        iono_testkit::eventually("two replicas", Duration::from_secs(60), settled).await?;
         tokio::time::sleep(Duration::from_secs(1)).await;
         self.during_update = hammer.stop().await;
         let updated = events::last::<ILeaseBook::LeaseUpdated>(
@@ -206,7 +207,7 @@ impl Story {
         self.timeline.step("chain", "let two hours pass", None, "");
         // An hour of it is behind the holdback now, and an hour that was paid may be rated.
         self.nodes[0].json(&["cash-out"]).await?;
-        let out = self.cashed_out().await?;
+        let out = self.cashed_out(self.nodes[0].id).await?;
         self.timeline.step("fair", "settle and cash out", Some(out), "");
         self.tenant.json(&["rate", &lease_arg, "5"]).await?;
         self.timeline.step("tenant", "rate with five stars", None, "");
@@ -245,87 +246,23 @@ impl Story {
         Ok(())
     }
 
-    /// The same image by the market and by hand, in turn.
-    async fn race(&mut self) -> Result<()> {
-        let name = format!("by-hand-{}", std::process::id());
-        for run in 0..RUNS {
-            let port = iono_testkit::free_port()?;
-            let by_hand = engine::by_hand(hello::IMAGE, &name, hello::PORT, port).await?;
-            let deployed =
-                self.tenant.json(&["deploy", &self.hello(), "--token", "1", "--max-rate", MAX_RATE]).await?;
-            let ours = field(&deployed, "/seconds/manifest_to_http")?;
-            let ours = ours.as_f64().context("manifest_to_http is no number")?;
-            let order = number(&deployed, "/order")?;
-            self.timeline_short(run, ours, by_hand);
-            self.ours.push(ours);
-            self.by_hand.push(by_hand);
-            self.tenant.json(&["close", &number(&deployed, "/lease")?.to_string()]).await?;
-            if run == 1 {
-                self.second_order(order).await?;
-            }
-        }
-        Ok(())
-    }
-
-    fn timeline_short(&mut self, run: usize, ours: f64, by_hand: f64) {
-        let note = format!("market {:.0} ms, engine by hand {:.0} ms", ours * 1e3, by_hand * 1e3);
-        self.timeline.step("race", &format!("manifest to HTTP 200, run {} of {RUNS}", run + 1), None, &note);
-    }
-
-    /// Gas of everything that the second order of the funded wallet took.
-    async fn second_order(&mut self, order: u64) -> Result<()> {
-        let (chain, book) = (self.network.anvil.provider(), &self.network.book);
-        let id = U256::from(order);
-        self.gas.create_order = self.created(order).await?.gas;
-        let bids = events::all::<IOrderBook::BidPlaced>(chain, book.order_book).await?;
-        let bids: Vec<u64> =
-            bids.into_iter().filter(|bid| bid.event.order == id).map(|bid| bid.gas).collect();
-        self.bids = bids.len() as u64;
-        self.gas.place_bid = bids.into_iter().max().unwrap_or(u64::MAX);
-        let matched =
-            events::last::<IOrderBook::OrderMatched>(chain, book.order_book, |event| event.order == id);
-        self.gas.resolve = matched.await?.gas;
-        let confirmed =
-            events::last::<ILeaseBook::LeaseConfirmed>(chain, book.lease_book, |event| event.lease == id);
-        self.gas.confirm = confirmed.await?.gas;
-        self.gas.close = self.closed(order).await?.1;
-        Ok(())
-    }
-
-    /// Pays what is left after the holdback and measures one settlement and one cash-out.
-    async fn settle_up(&mut self) -> Result<()> {
-        self.network.anvil.advance(AN_HOUR).await?;
-        let chain = self.network.anvil.signing(&self.network.anvil.key(0));
-        let leases = ILeaseBook::new(self.network.book.lease_book, &chain);
-        let created = events::all::<ILeaseBook::LeaseCreated>(&chain, self.network.book.lease_book).await?;
-        for lease in created {
-            // Anyone may settle; a lease that has nothing left to pay says so.
-            let Ok(sent) = leases.settle(lease.event.lease).send().await else { continue };
-            let receipt = sent.get_receipt().await?;
-            self.gas.settle = receipt.gas_used;
-        }
-        self.timeline.step("anyone", "settle what the holdback kept", None, "");
-        self.nodes[0].json(&["cash-out"]).await?;
-        let out = self.cashed_out().await?;
-        self.gas.cash_out = out.1;
-        self.timeline.step("fair", "cash out", Some(out), "");
-        Ok(())
-    }
-
     /// Everything measured, with the accounts read from the chain.
     pub(crate) async fn figures(&mut self) -> Result<Figures> {
-        let accounts =
-            accounts::read(self.network.anvil.provider(), &self.network.book, network::DOLLAR).await?;
         print("");
-        print(&format!(
-            "test dollars in the escrow: {} = {} in wallets + {} reserved + {} locked + {} in ledgers + {} fees",
-            accounts.escrow,
-            accounts.wallets,
-            accounts.reserved,
-            accounts.locked,
-            accounts.ledgers,
-            accounts.fees
-        ));
+        let mut unaccounted = 0;
+        let tokens = accounts::all(self.network.anvil.provider(), &self.network.book).await?;
+        for (token, accounts) in tokens.iter().enumerate() {
+            print(&format!(
+                "token {token} in the escrow: {} = {} in wallets + {} reserved + {} locked + {} in ledgers + {} fees",
+                accounts.escrow,
+                accounts.wallets,
+                accounts.reserved,
+                accounts.locked,
+                accounts.ledgers,
+                accounts.fees
+            ));
+            unaccounted += accounts.unaccounted().unsigned_abs();
+        }
         Ok(Figures {
             runtime: "docker".to_owned(),
             http_status: self.http_status,
@@ -336,7 +273,7 @@ impl Story {
             by_hand_seconds: self.by_hand.clone(),
             failed_requests_during_update: self.during_update.1,
             requests_during_update: self.during_update.0,
-            wei_unaccounted: accounts.unaccounted(),
+            wei_unaccounted: unaccounted,
             bids_at_second_order: self.bids,
             gas: self.gas,
             timeline: self.timeline.rows().to_vec(),
@@ -345,17 +282,22 @@ impl Story {
 
     /// Leaves everything running until Ctrl-C.
     pub(crate) async fn keep(&self) -> Result<()> {
-        let home = self.tenant.home().display();
-        for line in [
-            String::new(),
-            format!("The network keeps running; the chain's RPC is {}.", self.network.anvil.url()),
-            format!("  export IONO_HOME={home}"),
-            format!("  {} deploy examples/hello.yaml", iono_testkit::binary("iono")?.display()),
-            format!("  {} ps", iono_testkit::binary("iono")?.display()),
-            "Ctrl-C stops it and removes everything.".to_owned(),
-        ] {
-            print(&line);
+        let iono = iono_testkit::binary("iono")?.display().to_string();
+        let provider = iono_testkit::binary("provider")?.display().to_string();
+        print(&format!("\nThe network keeps running; the chain's RPC is {}.", self.network.anvil.url()));
+        print("As a tenant:");
+        print(&format!("  export IONO_HOME={}", self.tenant.home().display()));
+        for command in ["deploy examples/hello.yaml --token 1", "ps", "market"] {
+            print(&format!("  {iono} {command}"));
         }
+        for node in &self.nodes {
+            print(&format!("As the provider `{}` ({}):", node.plan.name, node.id));
+            for command in ["status", "leases", "earnings", "bids", "cash-out"] {
+                print(&format!("  {provider} --config {} {command}", node.config.display()));
+            }
+            print(&format!("  curl {}/readyz", node.metrics));
+        }
+        print("Ctrl-C stops it and removes everything.");
         Ok(tokio::signal::ctrl_c().await?)
     }
 
@@ -364,7 +306,7 @@ impl Story {
         for node in &mut self.nodes {
             node.daemon()?.terminate(Duration::from_secs(20)).await?;
         }
-        self.matchmaker.terminate(Duration::from_secs(20)).await?;
+        self.matchmaker.daemon.terminate(Duration::from_secs(20)).await?;
         Ok(())
     }
 
@@ -399,20 +341,20 @@ impl Story {
         closed.await.map(|closed| (closed.block, closed.gas))
     }
 
-    async fn cashed_out(&self) -> Result<(u64, u64)> {
+    /// A provider's newest cash-out.
+    async fn cashed_out(&self, provider: u32) -> Result<(u64, u64)> {
         let (chain, book) = (self.network.anvil.provider(), self.network.book.escrow);
         let out = events::last::<IEscrow::CashedOut>(chain, book, |event| {
-            event.token == U256::from(network::DOLLAR)
+            event.token == U256::from(network::DOLLAR) && event.payee == U256::from(provider)
         });
         out.await.map(|out| (out.block, out.gas))
     }
 
     /// Waits until the engine has nothing of the lease any more.
     async fn nothing_left(&mut self, lease: u64) -> Result<()> {
-        let owner = self.nodes[0].owner_label(&self.network);
+        let owner = &self.nodes[0].label;
         let lease_label = format!("network.ionosphere.lease={lease}");
-        let gone =
-            || async { engine::labelled(&[&owner, &lease_label]).await.ok()?.is_empty().then_some(()) };
+        let gone = || async { engine::labelled(&[owner, &lease_label]).await.ok()?.is_empty().then_some(()) };
         iono_testkit::eventually("the end of the lease's containers", Duration::from_secs(30), gone).await?;
         self.timeline.step(
             "fair",

@@ -1,4 +1,4 @@
-//! Where every unit of a payment token is: recomputed from the chain's events and storage, never from a daemon.
+//! Where every unit of the payment tokens is: recomputed from the chain's events and storage, never from a daemon.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,11 @@ use iono_bindings::{
     AddressBook, IERC20, IEscrow, ILeaseBook, IOrderBook, IPaymentTokens, OrderWords, TokenWord,
 };
 use iono_primitives::{OrderState, Rate, money};
-use serde::Serialize;
 
 use crate::events;
 
 /// A token's whereabouts, in its smallest unit.
-#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accounts {
     /// What the escrow contract holds by the token's own word.
     pub escrow: u128,
@@ -37,6 +36,19 @@ impl Accounts {
         let owned = self.wallets + self.reserved + self.locked + self.ledgers + self.fees;
         i128::try_from(self.escrow).unwrap_or(i128::MAX) - i128::try_from(owned).unwrap_or(i128::MAX)
     }
+}
+
+/// Reads all of it for every payment token; the place in the list is the token's id, and SPON comes first.
+///
+/// # Errors
+/// When the chain does not answer.
+pub async fn all(chain: &DynProvider, book: &AddressBook) -> Result<Vec<Accounts>> {
+    let tokens = IPaymentTokens::new(book.payment_tokens, chain).tokenCount().call().await?;
+    let mut accounts = Vec::new();
+    for token in 0..u16::try_from(tokens)? {
+        accounts.push(read(chain, book, token).await?);
+    }
+    Ok(accounts)
 }
 
 /// Reads all of it for one token.
