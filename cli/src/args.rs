@@ -92,6 +92,8 @@ pub(crate) enum Command {
     Withdraw(money::Withdraw),
     Wallets(money::Wallets),
     Transfer(money::Transfer),
+    Send(money::Send),
+    CashOut(money::CashOut),
     // Looking around
     Market(market::Market),
     Quote(market::Quote),

@@ -2,7 +2,9 @@
 
 mod admin;
 mod admin_deploy;
+mod admin_terms;
 mod bids;
+mod cash_out;
 mod completions;
 mod copy;
 mod delegate;
@@ -13,9 +15,12 @@ mod faucet;
 mod init;
 mod lifecycle;
 mod logs;
+mod manifest;
 mod market;
 mod provider;
 mod ps;
+mod quote;
+mod send;
 mod shell;
 mod stake;
 mod update;
@@ -37,13 +42,15 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<Report> {
         Command::Withdraw(args) => escrow::withdraw(context, &args).await,
         Command::Wallets(_) => escrow::wallets(context).await,
         Command::Transfer(args) => escrow::transfer(context, &args).await,
+        Command::Send(args) => send::run(context, &args).await,
+        Command::CashOut(args) => cash_out::account(context, &args).await,
         Command::Deploy(args) => deploy::run(context, &args).await,
         Command::SendManifest(args) => deploy::send_manifest(context, &args).await,
         Command::Resolve(args) => deploy::resolve(context, &args).await,
         Command::Cancel(args) => deploy::cancel(context, &args).await,
-        Command::Market(args) => market::market(context, &args).await,
-        Command::Quote(args) => market::quote(context, &args).await,
-        Command::Manifest(args) => market::manifest(context, &args).await,
+        Command::Market(args) => market::run(context, &args).await,
+        Command::Quote(args) => quote::run(context, &args).await,
+        Command::Manifest(args) => manifest::run(context, &args).await,
         Command::Bids(args) => bids::run(context, &args).await,
         Command::Ps(args) => ps::ps(context, &args).await,
         Command::Status(args) => ps::status(context, &args).await,

@@ -2,6 +2,7 @@
 
 mod agreed;
 mod args;
+mod census;
 mod chain;
 mod commands;
 mod context;
@@ -12,6 +13,7 @@ mod home;
 mod keys;
 mod lease_file;
 mod manifest_file;
+mod offers;
 mod order;
 mod output;
 mod permit;

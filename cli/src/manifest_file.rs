@@ -4,7 +4,7 @@ use std::path::Path;
 
 use alloy::primitives::B256;
 use iono_lease_api::SaltedManifest;
-use iono_manifest::{Deployment, Diagnostics, LeaseManifest, MAX_FILE_BYTES, MAX_TEXT_BYTES};
+use iono_manifest::{Deployment, Diagnostic, Diagnostics, LeaseManifest, MAX_FILE_BYTES, MAX_TEXT_BYTES};
 
 use crate::error::{Failure, Kind, Result};
 use crate::files;
@@ -60,17 +60,26 @@ fn read_secret(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Refuses what no provider can serve: an order for it would be paid for and its manifest turned away.
+pub(crate) fn available(path: &Path, deployment: &Deployment) -> Result<()> {
+    if deployment.unavailable.is_empty() {
+        return Ok(());
+    }
+    let found = findings(path, &deployment.unavailable).join("\n");
+    Err(Failure::new(Kind::Manifest, format!("no provider can serve this yet:\n{found}"))
+        .hint("nothing was sent and nothing is paid; change these lines"))
+}
+
 /// `file:line:column: message` for each finding, as editors understand it.
-pub(crate) fn findings(path: &Path, found: &Diagnostics) -> Vec<String> {
+pub(crate) fn findings(path: &Path, found: &[Diagnostic]) -> Vec<String> {
     found
-        .0
         .iter()
         .map(|one| format!("{}:{}:{}: {}", path.display(), one.line, one.column, one.message))
         .collect()
 }
 
 fn refused(path: &Path, found: &Diagnostics) -> Failure {
-    Failure::new(Kind::Manifest, findings(path, found).join("\n"))
+    Failure::new(Kind::Manifest, findings(path, &found.0).join("\n"))
         .hint(format!("`iono manifest check {}` checks without ordering", path.display()))
 }
 

@@ -2,7 +2,7 @@
 
 use alloy::primitives::aliases::{U24, U48, U80};
 use alloy::primitives::{B256, U256};
-use iono_bindings::{Spec, Terms, TermsWord, TokenWord, order_flags};
+use iono_bindings::{OrderWords, Spec, Terms, TermsWord, TokenWord, order_flags};
 use iono_manifest::{Deployment, OrderPlan};
 use iono_primitives::{Group, Rate, Region, Resources};
 
@@ -10,6 +10,7 @@ use crate::args::market::Price;
 use crate::chain::{Call, Chain};
 use crate::error::{Failure, Kind, Result};
 use crate::holdings::lock_of;
+use crate::providers;
 use crate::token::{Token, Tokens};
 
 /// Length of a lease when neither manifest nor command line says: a day.
@@ -28,6 +29,25 @@ pub(crate) enum Listed {
     Anyone,
     Allowed(Vec<u32>),
     Denied(Vec<u32>),
+}
+
+impl Listed {
+    /// The providers that a manifest names, by number or address.
+    pub(crate) async fn named(chain: &Chain, names: &[String]) -> Result<Self> {
+        let mut ids = Vec::new();
+        for name in names {
+            ids.push(providers::find(chain, name).await?);
+        }
+        Ok(if ids.is_empty() { Self::Anyone } else { Self::Allowed(ids) })
+    }
+
+    /// Their numbers.
+    pub(crate) fn ids(&self) -> &[u32] {
+        match self {
+            Self::Anyone => &[],
+            Self::Allowed(ids) | Self::Denied(ids) => ids,
+        }
+    }
 }
 
 /// An order that is ready but for wallet and manifest hash.
@@ -133,11 +153,20 @@ impl Draft {
 
     /// The order's spec for a manifest.
     pub(crate) fn spec(&self, manifest_hash: B256) -> Spec {
-        let providers = match &self.listed {
-            Listed::Anyone => U256::ZERO,
-            Listed::Allowed(ids) | Listed::Denied(ids) => pack(ids),
-        };
-        Spec { providers, ..spec(&self.plan, manifest_hash) }
+        Spec { providers: pack(self.listed.ids()), ..spec(&self.plan, manifest_hash) }
+    }
+
+    /// The order's words as far as they decide who may bid.
+    pub(crate) fn words(&self) -> OrderWords {
+        OrderWords {
+            token: self.token.id,
+            region: self.region.0,
+            requirements: self.plan.requirements,
+            flags: self.flags,
+            units: u16::try_from(self.plan.resources.units()).unwrap_or(u16::MAX),
+            gpus: self.plan.resources.gpus,
+            ..OrderWords::default()
+        }
     }
 
     /// What it needs in the wallet, by the market's present terms.

@@ -1,9 +1,10 @@
-//! Prices seen in recent bids, in dollars an hour: per coarse unit of capacity, and per GPU by model.
+//! Prices seen in recent bids, in dollars an hour: per coarse unit of capacity, and per GPU. A bid for a narrower model
+//! (`h100-sxm-80gi`) counts for every wider one that it satisfies (`h100`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use iono_bindings::{BidWord, IOrderBook};
-use iono_primitives::{Rate, Resources};
+use iono_primitives::{GpuModel, Rate, Resources};
 use serde::Serialize;
 
 use crate::chain::Chain;
@@ -21,37 +22,38 @@ pub(crate) struct Range {
     pub(crate) low: f64,
     pub(crate) median: f64,
     pub(crate) high: f64,
-    /// How many bids it stands on.
-    pub(crate) bids: usize,
+    /// How many bids, or price lists, it stands on.
+    #[serde(rename = "bids")]
+    pub(crate) count: usize,
 }
 
 impl Range {
-    fn of(mut seen: Vec<f64>) -> Option<Self> {
+    pub(crate) fn of(mut seen: Vec<f64>) -> Option<Self> {
         seen.sort_by(f64::total_cmp);
         let (low, high) = (*seen.first()?, *seen.last()?);
         let middle = seen.len() / 2;
         let median = if seen.len() % 2 == 1 { seen[middle] } else { (seen[middle - 1] + seen[middle]) / 2.0 };
-        Some(Self { low, median, high, bids: seen.len() })
+        Some(Self { low, median, high, count: seen.len() })
     }
 
     /// For so many of the class.
-    pub(crate) fn times(self, count: f64) -> Self {
-        Self { low: self.low * count, median: self.median * count, high: self.high * count, bids: self.bids }
+    pub(crate) fn times(self, factor: f64) -> Self {
+        Self { low: self.low * factor, median: self.median * factor, high: self.high * factor, ..self }
     }
 }
 
-/// Recent prices by class: `unit`, or a GPU's model (`gpu` where the order named none).
-#[derive(Debug, Clone, Default, Serialize)]
-#[serde(transparent)]
-pub(crate) struct Prices(pub(crate) BTreeMap<String, Range>);
+/// Dollars an hour of recent bids.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Prices {
+    /// Of one unit, for orders without GPUs.
+    units: Vec<f64>,
+    /// Of one GPU with what comes with it, by the model that was ordered.
+    gpus: Vec<(GpuModel, f64)>,
+}
 
-/// The class that resources are priced in, and how many of it they are: GPUs outweigh what comes with them.
-pub(crate) fn class(resources: &Resources) -> (String, u32) {
-    if resources.gpus == 0 {
-        return ("unit".to_owned(), resources.units());
-    }
-    let model = resources.gpu_model.as_str();
-    (if model.is_empty() { "gpu".to_owned() } else { model.to_owned() }, u32::from(resources.gpus))
+/// A GPU's model in tables and documents: `gpu` where none is named.
+pub(crate) fn label(model: &GpuModel) -> &str {
+    if *model == GpuModel::ANY { "gpu" } else { model.as_str() }
 }
 
 impl Prices {
@@ -71,21 +73,50 @@ impl Prices {
                 Some((event.order, (Resources::from_word(event.spec.resources)?, token)))
             })
             .collect();
-        let mut seen: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        let mut seen = Self::default();
         for (event, _) in bids.iter().rev().take(MAX_BIDS) {
             let Some((resources, token)) = orders.get(&event.order) else { continue };
             let Ok(token) = tokens.by_id(*token) else { continue };
-            let (class, count) = class(resources);
             let rate = BidWord::read([event.bid]).rate();
-            seen.entry(class).or_default().push(dollars(rate, token.price) / f64::from(count));
+            seen.add(resources, dollars(rate, token.price));
         }
-        Ok(Self(seen.into_iter().filter_map(|(class, seen)| Some((class, Range::of(seen)?))).collect()))
+        Ok(seen)
+    }
+
+    /// GPUs outweigh what comes with them.
+    fn add(&mut self, resources: &Resources, hourly: f64) {
+        if resources.gpus == 0 {
+            self.units.push(hourly / f64::from(resources.units()));
+        } else {
+            self.gpus.push((resources.gpu_model, hourly / f64::from(resources.gpus)));
+        }
     }
 
     /// What such resources cost in recent bids.
     pub(crate) fn of(&self, resources: &Resources) -> Option<Range> {
-        let (class, count) = class(resources);
-        self.0.get(&class).map(|range| range.times(f64::from(count)))
+        if resources.gpus == 0 {
+            return Some(Range::of(self.units.clone())?.times(f64::from(resources.units())));
+        }
+        let wanted = resources.gpu_model;
+        // Where nobody asked for this very kind, the wider name that it goes by.
+        let range = self.gpu(|seen| seen.satisfies(&wanted)).or_else(|| {
+            self.gpu(|seen| *seen != GpuModel::ANY && wanted != GpuModel::ANY && wanted.satisfies(seen))
+        });
+        Some(range?.times(f64::from(resources.gpus)))
+    }
+
+    /// By class: `unit`, and each GPU model that was ordered, with all bids that satisfy it.
+    pub(crate) fn classes(&self) -> BTreeMap<String, Range> {
+        let models: BTreeSet<GpuModel> = self.gpus.iter().map(|(model, _)| *model).collect();
+        let gpus =
+            models.iter().map(|model| (label(model).to_owned(), self.gpu(|seen| seen.satisfies(model))));
+        let units = std::iter::once(("unit".to_owned(), Range::of(self.units.clone())));
+        units.chain(gpus).filter_map(|(class, range)| Some((class, range?))).collect()
+    }
+
+    fn gpu(&self, counts: impl Fn(&GpuModel) -> bool) -> Option<Range> {
+        let seen = self.gpus.iter().filter(|(model, _)| counts(model)).map(|(_, price)| *price);
+        Range::of(seen.collect())
     }
 }
 
@@ -106,7 +137,10 @@ mod tests {
     #[test]
     fn ranges_have_a_median() {
         assert_eq!(Range::of(vec![]), None);
-        assert_eq!(Range::of(vec![3.0, 1.0, 2.0]), Some(Range { low: 1.0, median: 2.0, high: 3.0, bids: 3 }));
+        assert_eq!(
+            Range::of(vec![3.0, 1.0, 2.0]),
+            Some(Range { low: 1.0, median: 2.0, high: 3.0, count: 3 })
+        );
         assert_eq!(Range::of(vec![4.0, 2.0]).unwrap().median, 3.0);
     }
 
@@ -118,10 +152,27 @@ mod tests {
     }
 
     #[test]
-    fn gpus_are_a_class_of_their_own() {
+    fn gpus_are_classes_that_contain_each_other() {
         let small = Resources { cpu: 3_500, ..Resources::default() };
-        assert_eq!(class(&small), ("unit".to_owned(), 4));
-        let gpu = Resources { gpus: 2, gpu_model: "h100".parse().unwrap(), ..small };
-        assert_eq!(class(&gpu), ("h100".to_owned(), 2));
+        let with = |gpus: u8, model: &str| Resources { gpus, gpu_model: model.parse().unwrap(), ..small };
+        let mut prices = Prices::default();
+        assert!(prices.of(&small).is_none() && prices.of(&with(1, "h100")).is_none());
+        prices.add(&small, 0.4);
+        prices.add(&with(2, "h100-sxm-80gi"), 5.0);
+        prices.add(&with(1, "h100"), 1.5);
+        prices.add(&with(1, "rtx4090-24gi"), 0.3);
+        prices.add(&with(1, ""), 0.2);
+
+        let classes = prices.classes();
+        let names: Vec<&str> = classes.keys().map(String::as_str).collect();
+        assert_eq!(names, ["gpu", "h100", "h100-sxm-80gi", "rtx4090-24gi", "unit"]);
+        assert_eq!((classes["h100"].low, classes["h100"].high, classes["h100"].count), (1.5, 2.5, 2));
+        assert_eq!((classes["h100-sxm-80gi"].median, classes["gpu"].count), (2.5, 4));
+        assert_eq!(classes["unit"].median, 0.1, "four units");
+
+        let high = |gpus: u8, model: &str| prices.of(&with(gpus, model)).map(|range| range.high);
+        assert_eq!((high(2, "h100"), high(1, "rtx4090")), (Some(5.0), Some(0.3)));
+        // Nobody asked for PCIe: what was bid for any H100 is the nearest. Any GPU is not near to this one.
+        assert_eq!((high(1, "h100-pcie"), high(1, "a100")), (Some(1.5), None));
     }
 }

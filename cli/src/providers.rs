@@ -2,8 +2,9 @@
 
 use alloy::primitives::{Address, B256, U256};
 use futures::stream::{self, StreamExt, TryStreamExt};
-use iono_bindings::{ProfileWord, ProviderRecord, words::profile_flags};
-use iono_primitives::{Region, Resources};
+use iono_bindings::{ProfileWord, ProviderRecord};
+use iono_matching::eligibility::{self, Standing};
+use iono_primitives::{GpuModel, Region, Resources};
 use serde_json::{Value, json};
 
 use crate::chain::{Call, Chain};
@@ -54,23 +55,39 @@ impl Provider {
 
     /// Whether it may bid at all, in one word.
     pub(crate) fn standing(&self) -> &'static str {
-        let has = |flag| self.profile.flags & flag != 0;
-        if !has(profile_flags::ACTIVE) {
-            "inactive"
-        } else if has(profile_flags::BARRED) {
-            "barred"
-        } else if !has(profile_flags::STAKED) {
-            "understaked"
-        } else if has(profile_flags::DRAINING) {
-            "draining"
-        } else {
-            "open"
+        match eligibility::standing(&self.profile) {
+            None => "open",
+            Some(Standing::Inactive) => "inactive",
+            Some(Standing::Understaked) => "understaked",
+            Some(Standing::Barred) => "barred",
+            Some(Standing::Draining) => "draining",
+            Some(Standing::NoMachines) => "gateway",
         }
     }
 
-    /// The model of its GPUs; empty when it has none or does not say.
-    pub(crate) fn gpu_model(&self) -> String {
-        self.capacity.map(|capacity| capacity.gpu_model.as_str().to_owned()).unwrap_or_default()
+    /// The model of its GPUs; [`GpuModel::ANY`] when it has none, several, or does not say.
+    pub(crate) fn gpu_model(&self) -> GpuModel {
+        self.capacity.map(|capacity| capacity.gpu_model).unwrap_or_default()
+    }
+
+    /// Whether its GPUs may be what is asked for. One with several models registers none of them: only it can say.
+    pub(crate) fn may_have(&self, wanted: &GpuModel) -> bool {
+        let model = self.gpu_model();
+        self.gpus() > 0 && (model == GpuModel::ANY || model.satisfies(wanted))
+    }
+
+    /// Free and registered GPUs for people: `3/4 h100-sxm-80gi`.
+    pub(crate) fn gpus_shown(&self) -> String {
+        match self.gpus() {
+            0 => "–".to_owned(),
+            total => format!("{}/{total} {}", self.profile.free_gpus, self.gpus_called()),
+        }
+    }
+
+    /// What its GPUs are called by what it registered.
+    pub(crate) fn gpus_called(&self) -> String {
+        let model = self.gpu_model();
+        if model == GpuModel::ANY { "mixed".to_owned() } else { model.as_str().to_owned() }
     }
 
     /// GPUs that it offers.
@@ -145,6 +162,45 @@ pub(crate) async fn find(chain: &Chain, name: &str) -> Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn with_gpus(gpus: u8, model: &str) -> Provider {
+        let gpu_model = model.parse().unwrap();
+        Provider {
+            id: 1,
+            profile: ProfileWord { free_gpus: 1, ..ProfileWord::default() },
+            record: ProviderRecord {
+                hotKey: Address::ZERO,
+                region: 0,
+                attributes: Default::default(),
+                tokens: Default::default(),
+                offersOwn: true,
+                offersFizz: false,
+                capacity: U256::ZERO,
+                pin: B256::ZERO,
+                endpoint: String::new(),
+            },
+            capacity: Some(Resources { gpus, gpu_model, ..Resources::default() }),
+        }
+    }
+
+    #[test]
+    fn gpus_are_found_by_the_name_that_people_use() {
+        let model = |text: &str| text.parse::<GpuModel>().unwrap();
+        let h100 = with_gpus(4, "h100-sxm-80gi");
+        for wanted in ["h100", "h100-80gi", "h100-sxm", ""] {
+            assert!(h100.may_have(&model(wanted)), "{wanted}");
+        }
+        for wanted in ["h100-pcie", "a100", "rtx4090"] {
+            assert!(!h100.may_have(&model(wanted)), "{wanted}");
+        }
+        assert_eq!(h100.gpus_shown(), "1/4 h100-sxm-80gi");
+        // Several models: none is registered, any may be there.
+        let mixed = with_gpus(3, "");
+        assert!(mixed.may_have(&model("h100")) && mixed.may_have(&model("rtx4090")));
+        assert_eq!(mixed.gpus_shown(), "1/3 mixed");
+        assert!(!with_gpus(0, "").may_have(&GpuModel::ANY));
+        assert_eq!(with_gpus(0, "").gpus_shown(), "–");
+    }
 
     #[test]
     fn ratings_are_shown_as_stars() {

@@ -1,6 +1,8 @@
 //! A lease at its provider: endpoint and pins from the registry, a certificate that the wallet authorised, nothing
 //! trusted on first use.
 
+use std::time::Duration;
+
 use alloy::primitives::U256;
 use iono_bindings::LeaseWords;
 use iono_identity::client::LIFETIME;
@@ -14,6 +16,9 @@ use crate::context::Context;
 use crate::error::{Context as _, Failure, Kind, Result};
 use crate::holdings::lease_words;
 use crate::providers::{self, Provider};
+
+/// Providers that are asked at a time.
+pub(crate) const PARALLEL: usize = 64;
 
 /// What the key must be allowed to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +58,23 @@ pub(crate) async fn client(
     let pins = providers::pins(chain, provider).await?.into_iter().map(Pin).collect();
     Client::new(&provider.record.endpoint, pins, identity)
         .or_fail(Kind::Provider, format_args!("provider {} has an endpoint that cannot be used", provider.id))
+}
+
+/// Asks a provider what is public, for no longer than `timeout`; the error says why there is no answer.
+pub(crate) async fn ask<T>(
+    chain: &Chain,
+    provider: &Provider,
+    timeout: Duration,
+    question: impl AsyncFnOnce(Client) -> std::result::Result<T, ClientError>,
+) -> std::result::Result<T, String> {
+    let answer = async {
+        let client = client(chain, provider, None).await.map_err(|failure| failure.message)?;
+        question(client).await.map_err(|error| error.to_string())
+    };
+    match tokio::time::timeout(timeout, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(format!("no answer within {}", humantime::format_duration(timeout))),
+    }
 }
 
 async fn identity(context: &Context, chain: &Chain, wallet: u64, need: Need) -> Result<ClientIdentity> {

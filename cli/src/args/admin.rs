@@ -1,4 +1,4 @@
-//! Governance of a deployment: contracts, tokens, approval, matching policy.
+//! Governance of a deployment: contracts, tokens, approval, matching policy, terms, tiers, fees.
 
 use std::path::PathBuf;
 
@@ -22,6 +22,81 @@ pub(crate) enum Admin {
     /// Matching weights: versions never change, new ones are added
     #[command(subcommand)]
     Policy(Policy),
+    /// The market's terms for new orders: fees, bid window, bracket, penalty
+    #[command(subcommand)]
+    Terms(Terms),
+    /// Stake that each trust tier asks for
+    ///
+    /// Without arguments the present stakes.
+    #[command(after_help = "Examples:\n  iono admin tier-stake\n  iono admin tier-stake 3 30000")]
+    TierStake {
+        /// The tier, 1 (best) to 7
+        #[arg(value_parser = clap::value_parser!(u8).range(1..=7), requires = "amount")]
+        tier: Option<u8>,
+        /// Whole SPON
+        amount: Option<String>,
+    },
+    /// A provider's trust tier
+    #[command(subcommand)]
+    Provider(Provider),
+    /// Collect the market's fees and send them to the foundation (anyone)
+    ///
+    /// Fees wait on the ledgers of the providers whose leases were paid.
+    #[command(
+        after_help = "Examples:\n  iono admin collect-fees\n  iono admin collect-fees --token SPON --json"
+    )]
+    CollectFees {
+        /// Symbol, number or address; the default token if left out
+        #[arg(long)]
+        token: Option<String>,
+    },
+}
+
+/// Providers as governance sees them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Provider {
+    /// Raise or lower a provider's trust tier; its stake must be that of the new one
+    #[command(after_help = "Examples:\n  iono admin provider tier 3 2")]
+    Tier {
+        /// The provider
+        provider: u32,
+        /// 1 (best) to 7
+        #[arg(value_parser = clap::value_parser!(u8).range(1..=7))]
+        tier: u8,
+    },
+}
+
+/// What an order copies when it is made; running leases keep theirs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Terms {
+    /// The present terms
+    #[command(after_help = "Examples:\n  iono admin terms show\n  iono admin terms show --json")]
+    Show,
+    /// Change terms for new orders, in one transaction
+    ///
+    /// Names as `iono admin terms show` lists them; fees in basis points, sums in cents of a dollar.
+    #[command(after_help = "\
+Examples:
+  iono admin terms set match-fee=10
+  iono admin terms set commission=1500 payer-fee=100 bid-blocks=3")]
+    Set {
+        /// What to change
+        #[arg(required = true, value_name = "NAME=VALUE", value_parser = change)]
+        changes: Vec<Change>,
+    },
+}
+
+/// One term's new value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) name: String,
+    pub(crate) value: u32,
+}
+
+fn change(text: &str) -> Result<Change, String> {
+    let parts = text.split_once('=').and_then(|(name, value)| Some((name, value.parse().ok()?)));
+    let (name, value) = parts.ok_or("is no NAME=VALUE with a whole number, such as match-fee=10")?;
+    Ok(Change { name: name.to_owned(), value })
 }
 
 /// Deploy all contracts to a chain and write its address book
@@ -91,6 +166,13 @@ pub(crate) enum Policy {
 Examples:
   iono admin policy add --price 6000 --region 500 --rating 1000 --availability 800 --slashes 500 --tier 500 --stake 500 --random 200 --stake-cap 500")]
     Add(Weights),
+    /// Use a version for new orders
+    #[command(after_help = "Examples:\n  iono admin policy use 2")]
+    Use {
+        /// The version
+        #[arg(value_name = "VERSION")]
+        weights: u16,
+    },
     /// All versions
     #[command(after_help = "Examples:\n  iono admin policy list\n  iono admin policy list --json")]
     List,

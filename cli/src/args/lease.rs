@@ -76,7 +76,7 @@ pub(crate) struct Cancel {
     pub(crate) order: u64,
 }
 
-/// Your leases, found from your key alone
+/// Your leases, found from your key alone, and those that others let you reach
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  iono ps\n  iono ps --all\n  iono ps --json")]
 pub(crate) struct Ps {
@@ -183,9 +183,10 @@ pub(crate) struct Restart {
     pub(crate) service: Option<String>,
 }
 
-/// Change a running lease: other resources at the provider's signed quote, or another manifest within the same ones
+/// Change a lease: other resources at the provider's signed quote, or another manifest within the same ones
 ///
-/// One transaction, no gap in billing; replicas are changed one after the other.
+/// One transaction, no gap in billing; replicas are changed one after the other. A lease that is paused because both
+/// sides lost its manifest takes another one within the same resources, and is served and billed again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

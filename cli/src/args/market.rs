@@ -1,11 +1,15 @@
 //! Looking around before signing: the market, a quote, a manifest's check, the bids of an order.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use iono_primitives::Region;
+use iono_primitives::resources::BadGpuModel;
+use iono_primitives::{GpuModel, Region};
 
-/// Who offers what: free capacity, GPUs and where, prices of recent bids
+/// Who offers what: free capacity, GPUs and where, price lists, prices of recent bids
+///
+/// Capacity is the registry's; exact GPUs and prices come from the providers themselves, which are asked all at once.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -13,20 +17,24 @@ Examples:
   iono market --gpu h100 --region eu-west
   iono market --json")]
 pub(crate) struct Market {
-    /// Only providers with this GPU model (`any` for any GPU)
-    #[arg(long, value_name = "MODEL")]
-    pub(crate) gpu: Option<String>,
+    /// Only providers with this GPU: a model, or one with interface and memory (`h100`, `a100-sxm-80gi`); `any` for any
+    #[arg(long, value_name = "MODEL", value_parser = gpu)]
+    pub(crate) gpu: Option<GpuModel>,
     /// Only providers of this region
     #[arg(long)]
     pub(crate) region: Option<Region>,
     /// How many blocks back bids count as recent
     #[arg(long, default_value_t = 50_000, value_name = "N")]
     pub(crate) blocks: u64,
+    /// How long to wait for providers to say their prices
+    #[arg(long, default_value = "3s", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Duration,
 }
 
 /// What a deployment would cost, before anything is signed
 ///
-/// The range comes from recent bids for similar resources; the maximum is what an order would reserve.
+/// The range comes from recent bids for similar resources, or from providers' price lists where there are none; the
+/// maximum is what an order would reserve. Says how many registered providers of each trust tier could take it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -40,6 +48,9 @@ pub(crate) struct Quote {
     /// How many blocks back bids count as recent
     #[arg(long, default_value_t = 50_000, value_name = "N")]
     pub(crate) blocks: u64,
+    /// How long to wait for providers to say their prices
+    #[arg(long, default_value = "3s", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Duration,
 }
 
 /// Money and time of an order.
@@ -56,12 +67,12 @@ pub(crate) struct Price {
     pub(crate) duration: Option<u32>,
 }
 
-/// Read manifests without ordering anything
+/// Read manifests: check a file, get a lease's
 #[derive(Debug, Subcommand)]
 pub(crate) enum Manifest {
-    /// Say whether a manifest is acceptable, in which dialect it is and what it would cost
+    /// Say whether a manifest can be deployed, in which dialect it is and what it would cost
     ///
-    /// Works without a chain. Every finding names its line.
+    /// Works without a chain. Every finding names its line; what no provider can serve yet is `unavailable`.
     #[command(after_help = "\
 Examples:
   iono manifest check deploy.yaml
@@ -70,6 +81,26 @@ Examples:
         /// The manifest
         file: PathBuf,
     },
+    /// Write a lease's manifest in its canonical form, with its secrets
+    ///
+    /// From the copy kept since the deployment, else from the provider; then it is kept here again with its salt, so
+    /// that `iono send-manifest` and `iono update` work from this machine.
+    #[command(after_help = "\
+Examples:
+  iono manifest get 12 > manifest.json
+  iono manifest get 12 --json")]
+    Get {
+        /// The lease
+        lease: u64,
+    },
+}
+
+/// A GPU model, or `any`.
+fn gpu(text: &str) -> Result<GpuModel, String> {
+    if text.eq_ignore_ascii_case("any") {
+        return Ok(GpuModel::ANY);
+    }
+    text.parse().map_err(|error: BadGpuModel| error.to_string())
 }
 
 /// The bids of an order with their scores, and why other providers did not bid
@@ -80,5 +111,5 @@ pub(crate) struct Bids {
     pub(crate) order: u64,
     /// How long to wait for providers that did not bid to say why
     #[arg(long, default_value = "3s", value_name = "TIME", value_parser = humantime::parse_duration)]
-    pub(crate) timeout: std::time::Duration,
+    pub(crate) timeout: Duration,
 }

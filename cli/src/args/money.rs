@@ -1,4 +1,4 @@
-//! Escrow wallets: deposit, withdraw, list, pass on (SP-17).
+//! Escrow wallets: deposit, withdraw, list, pass on (SP-17); what one earned; tokens outside escrow.
 
 use alloy::primitives::Address;
 use clap::Args;
@@ -52,6 +52,41 @@ pub(crate) struct Withdraw {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  iono wallets\n  iono wallets --json")]
 pub(crate) struct Wallets {}
+
+/// Send tokens of your key to another account, outside escrow
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  iono send 12.5 --to 0x70997970C51812dc3A010C7d01b50e0d17dc79C8
+  iono send 500 --token SPON --to 0x70997970C51812dc3A010C7d01b50e0d17dc79C8")]
+pub(crate) struct Send {
+    /// Whole tokens, such as 12.5
+    pub(crate) amount: String,
+    /// Receiver
+    #[arg(long)]
+    pub(crate) to: Address,
+    /// Symbol, number or address; the default token if left out
+    #[arg(long)]
+    pub(crate) token: Option<String>,
+}
+
+/// Pay out what an account earned on the market, such as a matchmaker's fees (anyone)
+///
+/// It waits on the account's ledger in escrow and goes to the account itself, whoever sends this. What a provider earned
+/// goes to its payout address by `iono provider cash-out`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  iono cash-out
+  iono cash-out --payee 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --token DUSD")]
+pub(crate) struct CashOut {
+    /// The account that earned; your own if left out
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) payee: Option<Address>,
+    /// Symbol, number or address; the default token if left out
+    #[arg(long)]
+    pub(crate) token: Option<String>,
+}
 
 /// Pass an escrow wallet with its funds, orders and leases to another account
 ///

@@ -9,7 +9,7 @@ pub(crate) enum Provider {
     /// All registered providers
     #[command(after_help = "Examples:\n  iono provider list\n  iono provider list --json")]
     List,
-    /// One provider in full: record, stake, rating, pins, leases
+    /// One provider in full: record, stake, rating, pins, and its own word on GPUs and prices
     #[command(after_help = "Examples:\n  iono provider show 3\n  iono provider show 3 --json")]
     Show {
         /// The provider
@@ -47,7 +47,7 @@ pub(crate) enum Provider {
         /// Receiver
         to: Address,
     },
-    /// Send a provider's earnings to its payout address (anyone)
+    /// Pay out what a provider earned, to its payout address (anyone)
     #[command(after_help = "Examples:\n  iono provider cash-out 3\n  iono provider cash-out 3 --token DUSD")]
     CashOut {
         /// The provider

@@ -89,12 +89,16 @@ pub(crate) struct ImportSource {
 
 /// Get test money on a devnet
 ///
-/// Mints the devnet's test token to your key. On an Anvil devnet an account that cannot pay for gas is given one ether
-/// as well.
+/// Mints the devnet's test token to your key. SPON cannot be minted by anybody: on an Anvil devnet the deployer's is sent.
+/// There an account that cannot pay for gas is given one ether as well.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  iono faucet\n  iono faucet --amount 250 --token DUSD")]
+#[command(after_help = "\
+Examples:
+  iono faucet
+  iono faucet --amount 250 --token DUSD
+  iono faucet --amount 5000 --token SPON")]
 pub(crate) struct Faucet {
-    /// Whole tokens to mint
+    /// Whole tokens
     #[arg(long, default_value = "100")]
     pub(crate) amount: String,
     /// Test token: symbol, number or address; the default token if left out

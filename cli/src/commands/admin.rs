@@ -7,7 +7,8 @@ use iono_matching::Weights;
 use iono_primitives::money::{format_decimal, parse_decimal};
 use serde_json::json;
 
-use crate::args::admin::{Admin, Policy, Token as Args, Weights as WeightArgs};
+use super::{admin_terms, cash_out};
+use crate::args::admin::{Admin, Policy, Provider, Terms, Token as Args, Weights as WeightArgs};
 use crate::chain::Call;
 use crate::context::Context;
 use crate::error::{Failure, Kind, Result};
@@ -28,6 +29,14 @@ pub(crate) async fn run(context: &Context, args: Admin) -> Result<Report> {
         Admin::AutoApproval { state } => auto_approval(context, state.as_deref()).await,
         Admin::Policy(Policy::List) => policies(context).await,
         Admin::Policy(Policy::Add(weights)) => add_policy(context, &weights).await,
+        Admin::Policy(Policy::Use { weights }) => admin_terms::use_policy(context, weights).await,
+        Admin::Terms(Terms::Show) => admin_terms::show(context).await,
+        Admin::Terms(Terms::Set { changes }) => admin_terms::set(context, &changes).await,
+        Admin::TierStake { tier, amount } => admin_terms::tier_stake(context, tier.zip(amount)).await,
+        Admin::Provider(Provider::Tier { provider, tier }) => {
+            admin_terms::trust_tier(context, provider, tier).await
+        }
+        Admin::CollectFees { token } => cash_out::collect_fees(context, token.as_deref()).await,
     }
 }
 
@@ -178,5 +187,8 @@ async fn add_policy(context: &Context, weights: &WeightArgs) -> Result<Report> {
     let version: u64 =
         sent.event::<IMatchPolicy::VersionAdded>().map_or(0, |event| event.version.saturating_to());
     let json = json!({ "version": version, "weights": word, "transactions": [sent] });
-    Ok(Report::new(&json, format!("version {version} is there; governance picks the one for new orders")))
+    Ok(Report::new(
+        &json,
+        format!("version {version} is there; `iono admin policy use {version}` picks it for new orders"),
+    ))
 }

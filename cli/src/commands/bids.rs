@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use alloy::primitives::{B256, U256};
 use futures::stream::{self, StreamExt};
-use iono_bindings::{IOrderBook, OrderWords, order_flags};
-use iono_lease_api::{BidAnswer, BidDecision};
+use iono_bindings::{IOrderBook, OrderWords};
+use iono_lease_api::{BidAnswer, BidDecision, Client};
+use iono_matching::eligibility::{Ineligible, why_not};
 use iono_matching::{Bid, Terms, Weights};
 use iono_primitives::{OrderId, OrderState, Rate, Region};
 use serde::Serialize;
@@ -24,9 +25,6 @@ use crate::output::{Report, table};
 use crate::providers::{Provider, stars};
 use crate::remote;
 use crate::token::Tokens;
-
-/// Providers that are asked at a time.
-const PARALLEL: usize = 64;
 
 /// A stored bid with its score.
 #[derive(Debug, Clone, Serialize)]
@@ -192,63 +190,37 @@ async fn declined(
     let others = Provider::all(chain).await?.into_iter().filter(|provider| !have.contains(&provider.id));
     let asked = stream::iter(others).map(|provider| {
         let known = if pushed.contains(&provider.id) {
-            Some("its bid was replaced by a better one in the same slot".to_owned())
+            let reason = "its bid was replaced by a better one in the same slot".to_owned();
+            Some(Declined { provider: provider.id, reason, dimensions: vec!["chain".to_owned()] })
         } else {
             chain_says(&provider, order, &listed)
         };
         async move {
             match known {
-                Some(reason) => {
-                    Declined { provider: provider.id, reason, dimensions: vec!["chain".to_owned()] }
-                }
+                Some(known) => known,
                 None => ask(chain, &provider, id, timeout).await,
             }
         }
     });
-    let mut declined: Vec<Declined> = asked.buffer_unordered(PARALLEL).collect().await;
+    let mut declined: Vec<Declined> = asked.buffer_unordered(remote::PARALLEL).collect().await;
     declined.sort_by_key(|entry| entry.provider);
     Ok(declined)
 }
 
-/// Why the contract would not take its bid, by what the chain knows of it now.
-fn chain_says(provider: &Provider, order: &OrderWords, listed: &[u32]) -> Option<String> {
-    let profile = &provider.profile;
-    let has = |flag: u8| order.flags & flag != 0;
-    match provider.standing() {
-        "open" => {}
-        "draining" => return Some("draining: it takes no new leases".to_owned()),
-        "barred" => {
-            return Some("barred after a missed confirmation until its stake is topped up".to_owned());
-        }
-        "understaked" => return Some("its stake is below its tier's".to_owned()),
-        _ => return Some("not active".to_owned()),
-    }
-    if has(order_flags::ALLOW_LIST) && !listed.contains(&provider.id) {
-        return Some("not on the order's allow list".to_owned());
-    }
-    if has(order_flags::DENY_LIST) && listed.contains(&provider.id) {
-        return Some("on the order's deny list".to_owned());
-    }
-    if profile.tokens >> order.token & 1 == 0 {
-        return Some("does not take the token".to_owned());
-    }
-    if profile.free_gpus < u16::from(order.gpus) {
-        return Some(format!("{} GPUs free of {} asked for", profile.free_gpus, order.gpus));
-    }
-    None
+/// Why the contract would not take its bid, by what the chain knows of it now. What it has free may have been other when
+/// it decided: that it is asked itself.
+fn chain_says(provider: &Provider, order: &OrderWords, listed: &[u32]) -> Option<Declined> {
+    let why = why_not(order, listed, &provider.profile)
+        .filter(|why| !matches!(why, Ineligible::Units { .. } | Ineligible::Gpus { .. }))?;
+    let dimensions = vec![why.dimension().to_owned()];
+    Some(Declined { provider: provider.id, reason: why.to_string(), dimensions })
 }
 
 async fn ask(chain: &Chain, provider: &Provider, order: u64, timeout: Duration) -> Declined {
-    let answer = async {
-        let client = remote::client(chain, provider, None).await.map_err(|failure| failure.message)?;
-        client.why_no_bid(OrderId(order)).await.map_err(|error| error.to_string())
-    };
-    let (reason, dimensions) = match tokio::time::timeout(timeout, answer).await {
-        Ok(Ok(answer)) => words(&answer),
-        Ok(Err(why)) => (format!("it does not say: {why}"), Vec::new()),
-        Err(_) => {
-            (format!("it does not say: no answer within {}", humantime::format_duration(timeout)), Vec::new())
-        }
+    let question = async |client: Client| client.why_no_bid(OrderId(order)).await;
+    let (reason, dimensions) = match remote::ask(chain, provider, timeout, question).await {
+        Ok(answer) => words(&answer),
+        Err(why) => (format!("it does not say: {why}"), Vec::new()),
     };
     Declined { provider: provider.id, reason, dimensions }
 }

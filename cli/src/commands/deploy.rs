@@ -22,7 +22,6 @@ use crate::lease_file::LeaseFile;
 use crate::manifest_file;
 use crate::order::{Draft, Listed, per_hour};
 use crate::output::{Progress, Report, facts};
-use crate::providers;
 use crate::remote::{Need, Remote};
 use crate::time;
 use crate::token::{Token, Tokens};
@@ -88,6 +87,7 @@ pub(crate) async fn run(context: &Context, args: &Deploy) -> Result<Report> {
     }
     let Some(path) = &args.file else { return Err(Failure::new(Kind::Usage, "which manifest?")) };
     let deployment = manifest_file::read(path, context.output)?;
+    manifest_file::available(path, &deployment)?;
     let listed = listed(&chain, args, &deployment.providers).await?;
     let configured = context.config.token.as_deref();
     let draft = Draft::new(&deployment, &tokens, configured, &args.price, args.region, listed)?;
@@ -126,11 +126,7 @@ async fn listed(chain: &Chain, args: &Deploy, named: &[String]) -> Result<Listed
     if !args.deny.is_empty() {
         return Ok(Listed::Denied(args.deny.clone()));
     }
-    let mut ids = Vec::new();
-    for name in named {
-        ids.push(providers::find(chain, name).await?);
-    }
-    Ok(if ids.is_empty() { Listed::Anyone } else { Listed::Allowed(ids) })
+    Listed::named(chain, named).await
 }
 
 /// Continues every deployment of this key that did not come to its end.
@@ -311,36 +307,28 @@ fn describe(
 pub(crate) async fn send_manifest(context: &Context, args: &SendManifest) -> Result<Report> {
     let chain = context.chain().await?;
     let hash = agreed::agreed(&chain, args.lease).await?.manifest_hash;
-    let kept = LeaseFile::load(&context.home, hash)?;
-    let salted = match (&args.file, &kept) {
-        (None, Some(kept)) => kept.salted()?,
-        (None, None) => {
-            return Err(Failure::new(Kind::Setup, format!("this machine has no manifest for lease {}", args.lease))
-                .hint("the provider returns it if it still has it; else `iono update LEASE FILE` agrees on a new one"));
-        }
-        (Some(path), kept) => {
-            let deployment = manifest_file::read(path, context.output)?;
-            let fresh = manifest_file::salted(path, &deployment)?;
-            let same = kept
-                .as_ref()
-                .map(LeaseFile::salted)
-                .transpose()?
-                .filter(|kept| kept.manifest() == fresh.manifest());
-            same.ok_or_else(|| {
-                Failure::new(
-                    Kind::Manifest,
-                    format!("{} is not what lease {} was ordered with", path.display(), args.lease),
-                )
-                .hint("its hash is on the chain: `iono update LEASE FILE` agrees on another manifest")
-            })?
-        }
+    let Some(mut kept) = LeaseFile::load(&context.home, hash)? else {
+        // Without the salt no file can be shown to be the one that was ordered.
+        let why = format!("this machine has neither manifest nor salt of lease {}", args.lease);
+        return Err(Failure::new(Kind::Setup, why).hint(format!(
+            "`iono manifest get {lease}` returns them if the provider has them; else `iono update {lease} FILE` agrees \
+             on a manifest anew",
+            lease = args.lease
+        )));
     };
+    let salted = kept.salted()?;
+    if let Some(path) = &args.file {
+        let deployment = manifest_file::read(path, context.output)?;
+        if manifest_file::salted(path, &deployment)?.manifest() != salted.manifest() {
+            let why = format!("{} is not what lease {} was ordered with", path.display(), args.lease);
+            return Err(Failure::new(Kind::Manifest, why)
+                .hint("its hash is on the chain: `iono update LEASE FILE` agrees on another manifest"));
+        }
+    }
     let remote = Remote::open(context, &chain, args.lease, Need::Write).await?;
     let receipt = start::send(&remote, &salted).await?;
-    if let Some(mut kept) = kept {
-        kept.done = true;
-        kept.save(&context.home)?;
-    }
+    kept.done = true;
+    kept.save(&context.home)?;
     let text = if receipt.changed {
         "the provider has the manifest now"
     } else {

@@ -1,6 +1,7 @@
 //! `iono provider`: the registry as everyone sees it, approval for governance, settings and earnings for owners.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use alloy::primitives::{Address, U256};
 use iono_bindings::{IEscrow, IProviderAccount, IProviderRegistry, ProviderRecord};
@@ -8,14 +9,19 @@ use iono_identity::Pin;
 use iono_primitives::Region;
 use serde_json::{Value, json};
 
+use super::cash_out;
 use crate::args::provider::Provider as Args;
 use crate::chain::{Call, Chain};
 use crate::context::Context;
-use crate::error::{Failure, Kind, Result};
+use crate::error::Result;
+use crate::offers::{self, List, Offer};
 use crate::output::{Report, facts, table};
 use crate::providers::{self, Provider, stars};
 use crate::token::Tokens;
 use crate::tx::Step;
+
+/// How long a provider may take to say its prices.
+const ASK: Duration = Duration::from_secs(3);
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<Report> {
     match args {
@@ -37,7 +43,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<Report> {
             registry(context, "set_draining", format!("change provider {provider}"), &call, facts, done).await
         }
         Args::Payout { provider, to } => payout(context, provider, to).await,
-        Args::CashOut { provider, token } => cash_out(context, provider, token.as_deref()).await,
+        Args::CashOut { provider, token } => cash_out::provider(context, provider, token.as_deref()).await,
         Args::Sweep { provider, token, to } => sweep(context, provider, token.as_deref(), to).await,
     }
 }
@@ -52,12 +58,7 @@ async fn list(context: &Context) -> Result<Report> {
             provider.standing().to_owned(),
             provider.region().to_string(),
             format!("{}/{}", profile.free_units, profile.total_units),
-            match provider.gpus() {
-                0 => "–".to_owned(),
-                total => {
-                    format!("{}/{total} {}", profile.free_gpus, provider.gpu_model()).trim_end().to_owned()
-                }
-            },
+            provider.gpus_shown(),
             profile.trust_tier.to_string(),
             stars(profile.rating),
             profile.stake.to_string(),
@@ -96,18 +97,22 @@ async fn show(context: &Context, id: u32) -> Result<Report> {
             earned.insert(token.symbol.clone(), token.plain(ledger.net));
         }
     }
-    let mut json = provider.json();
-    if let Value::Object(map) = &mut json {
-        map.insert("owner".into(), json!(owner));
-        map.insert("account".into(), json!(account));
-        map.insert("payout".into(), json!(payout));
-        map.insert("pins".into(), json!(pins));
-        map.insert("own_stake_wei".into(), json!(stake.own.to_string()));
-        map.insert("counted_stake_wei".into(), json!(stake.counted.to_string()));
-        map.insert("to_cash_out".into(), json!(earned));
+    let offer = offers::ask(&chain, [&provider], ASK).await.remove(&id);
+    if let Some(Err(why)) = &offer {
+        context.output.note(&format!("it does not say its prices: {why}"));
     }
+    let mut json = provider.json();
+    json["owner"] = json!(owner);
+    json["account"] = json!(account);
+    json["payout"] = json!(payout);
+    json["pins"] = json!(pins);
+    json["own_stake_wei"] = json!(stake.own.to_string());
+    json["counted_stake_wei"] = json!(stake.counted.to_string());
+    json["to_cash_out"] = json!(earned);
+    json["offer"] = json!(offer.as_ref().and_then(|offer| offer.as_ref().ok()).map(Offer::json));
+    json["offer_error"] = json!(offer.as_ref().and_then(|offer| offer.as_ref().err()));
     let profile = &provider.profile;
-    let text = facts(&[
+    let mut pairs = vec![
         ("provider", id.to_string()),
         ("state", provider.standing().to_owned()),
         ("region", provider.region().to_string()),
@@ -133,8 +138,15 @@ async fn show(context: &Context, id: u32) -> Result<Report> {
             "earned",
             earned.iter().map(|(symbol, amount)| format!("{amount} {symbol}")).collect::<Vec<_>>().join(", "),
         ),
-    ]);
-    Ok(Report::new(&json, text))
+    ];
+    if let Some(Ok(offer)) = &offer {
+        pairs.push(("GPUs", offer.gpus_shown()));
+        if let Some([core, memory, disk, gpus]) = offer.prices.as_ref().map(List::columns) {
+            let each = format!("a core {core}, a GiB of memory {memory}, of disk {disk}; GPUs: {gpus}");
+            pairs.push(("an hour of", each));
+        }
+    }
+    Ok(Report::new(&json, facts(&pairs)))
 }
 
 /// Proposals that were neither approved nor rejected.
@@ -223,26 +235,6 @@ async fn payout(context: &Context, provider: u32, to: Address) -> Result<Report>
     };
     let json = json!({ "provider": provider, "payout": to, "transactions": [sent] });
     Ok(Report::new(&json, format!("provider {provider} is paid to {to} now")))
-}
-
-async fn cash_out(context: &Context, provider: u32, token: Option<&str>) -> Result<Report> {
-    let chain = context.chain().await?;
-    let tokens = Tokens::load(&chain).await?;
-    let token = context.pick_token(&tokens, token)?;
-    let sender = context.sender(&chain).await?;
-    let call = IEscrow::cashOutCall { payee: U256::from(provider), token: U256::from(token.id) };
-    let doing = format!("cash out provider {provider}");
-    let Some(sent) = sender.send(Step::new("cash_out", doing, chain.book.escrow, &call)).await? else {
-        return Ok(sender.plan());
-    };
-    let paid = sent
-        .event::<IEscrow::CashedOut>()
-        .ok_or_else(|| Failure::new(Kind::Rpc, "the receipt shows no payment"))?;
-    let json = json!({
-        "provider": provider, "token": token.symbol, "amount": token.plain(paid.amount), "to": paid.to,
-        "transactions": [sent],
-    });
-    Ok(Report::new(&json, format!("paid {} to {}", token.show(paid.amount), paid.to)))
 }
 
 async fn sweep(context: &Context, provider: u32, token: Option<&str>, to: Option<Address>) -> Result<Report> {

@@ -1,5 +1,6 @@
-//! `iono update`: another manifest for a running lease. Within the same resources one transaction names its hash;
-//! otherwise the provider quotes (EIP-712), the quote is checked word for word, and one transaction takes it (SP-23).
+//! `iono update`: another manifest for a lease. Within the same resources one transaction names its hash, also while the
+//! lease is paused because both sides lost the manifest; otherwise the provider quotes (EIP-712), the quote is checked word
+//! for word, and one transaction takes it (SP-23).
 
 use std::time::{Duration, Instant};
 
@@ -42,25 +43,36 @@ pub(crate) async fn run(context: &Context, args: &Update) -> Result<Report> {
     let chain = context.chain().await?;
     let tokens = Tokens::load(&chain).await?;
     let deployment = manifest_file::read(&args.file, context.output)?;
+    manifest_file::available(&args.file, &deployment)?;
     let sender = context.sender(&chain).await?;
     let remote = Remote::open(context, &chain, args.lease, Need::Write).await?;
     let words = remote.words;
-    if words.lease_state() != Some(LeaseState::Active) {
+    let paused = words.lease_state() == Some(LeaseState::Paused);
+    if !paused && words.lease_state() != Some(LeaseState::Active) {
         let state = words.lease_state().map_or("unknown", LeaseState::words);
         return Err(Failure::new(Kind::Refused, format!("lease {} is {state}", args.lease))
-            .hint("only an active lease can be updated"));
+            .hint("only an active or paused lease can be updated"));
     }
     let agreed = agreed::agreed(&chain, args.lease).await?;
     let token = tokens.by_id(words.token)?.clone();
     let manifest = manifest_file::salted(&args.file, &deployment)?;
     if unchanged(context, &agreed, &manifest)? {
-        context.output.note("the manifest is the one that runs: nothing to update");
+        let lost = "; `iono send-manifest LEASE` sends it again if the provider lost it";
+        let more = if paused { lost } else { "" };
+        context.output.note(&format!("the manifest is the one agreed on: nothing to update{more}"));
         let json = json!({ "lease": args.lease, "changed": false, "manifest_hash": agreed.manifest_hash, "transactions": [] });
         return Ok(Report::new(&json, format!("lease {} is as the manifest says", args.lease)));
     }
     let plan = deployment.order();
     let spec = crate::order::spec(&plan, manifest.hash());
     let same = spec.resources == agreed.spec.resources && spec.groups == agreed.spec.groups;
+    if paused && !same {
+        let why =
+            format!("lease {} is paused, and this manifest asks for other resources than it has", args.lease);
+        return Err(Failure::new(Kind::Refused, why).hint(
+            "a paused lease takes a manifest within the same resources; other ones once it serves again",
+        ));
+    }
 
     // Kept before anything is sent, so that the manifest of a finished transaction can always be sent again.
     let mut file = LeaseFile::new(&chain, sender.address(), &manifest)?;

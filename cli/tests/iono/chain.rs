@@ -364,4 +364,45 @@ async fn governance_changes_prices_and_weights() {
     let mut wrong = weights;
     wrong[4] = "6001";
     admin.fails(2, &wrong);
+    assert_eq!(admin.json(&["admin", "policy", "use", "2"])["policy"], 2);
+    assert_eq!(admin.json(&["admin", "policy", "list"])[1]["active"], true);
+    let words = admin.fails(5, &["admin", "policy", "use", "3"]);
+    assert!(words.contains("MatchPolicy_Unknown"), "{words}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn governance_changes_terms_and_stakes() {
+    let devnet = quick_market().await;
+    let admin = Person::admin(&devnet);
+    let before = admin.json(&["admin", "terms", "show"]);
+    assert_eq!(
+        (&before["match_fee"], &before["payer_fee"], &before["policy"]),
+        (&5.into(), &200.into(), &1.into())
+    );
+    let set = admin.json(&["admin", "terms", "set", "match-fee=10", "bid-blocks=3"]);
+    assert_eq!(set["transactions"].as_array().unwrap().len(), 1, "one transaction for all of it");
+    let mut wanted = before;
+    (wanted["match_fee"], wanted["bid_blocks"]) = (10.into(), 3.into());
+    assert_eq!(admin.json(&["admin", "terms", "show"]), wanted, "the others stay");
+    let words = admin.fails(5, &["admin", "terms", "set", "commission=5001"]);
+    assert!(words.contains("MarketTerms_OutOfBounds"), "{words}");
+    let words = admin.fails(2, &["admin", "terms", "set", "comission=1"]);
+    assert!(words.contains("known are commission"), "{words}");
+    admin.fails(2, &["admin", "terms", "set", "commission"]);
+    admin.fails(2, &["admin", "terms", "set"]);
+
+    // What an order needs follows.
+    let file = admin.write("hello.yaml", HELLO);
+    assert_eq!(admin.json(&["quote", file.to_str().unwrap()])["match_fee"], "0.1");
+
+    assert_eq!(admin.json(&["admin", "tier-stake"]).as_array().unwrap().len(), 7);
+    assert_eq!(admin.json(&["admin", "tier-stake", "7", "12.5"])["spon"], "12.5");
+    assert_eq!(admin.json(&["admin", "tier-stake"])[6]["spon"], "12.5");
+    admin.fails(2, &["admin", "tier-stake", "8", "1"]);
+    admin.fails(2, &["admin", "tier-stake", "7"]);
+    let ann = Person::funded(&devnet);
+    for refused in [["admin", "terms", "set", "match-fee=1"].as_slice(), &["admin", "tier-stake", "7", "1"]] {
+        let words = ann.fails(5, refused);
+        assert!(words.contains("AccessManagedUnauthorized"), "{words}");
+    }
 }

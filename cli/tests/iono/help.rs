@@ -39,6 +39,29 @@ fn every_command_has_help_with_an_example() {
     }
 }
 
+/// The commands of the table in `docs/cli.md`: `` `stake add/show`, `ps` `` are three.
+fn listed(page: &str) -> Vec<String> {
+    let table = page.lines().skip_while(|line| !line.starts_with("| family |")).skip(2);
+    let cells = table.take_while(|line| line.starts_with('|')).filter_map(|line| line.split('|').nth(2));
+    let mut found = Vec::new();
+    for mention in cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)) {
+        let (group, last) = mention.rsplit_once(' ').unwrap_or(("", mention));
+        found.extend(last.split('/').map(|name| format!("{group} {name}").trim().to_owned()));
+    }
+    found
+}
+
+#[test]
+fn the_reference_lists_every_command() {
+    let mut leaves = Vec::new();
+    walk(&Person::stranger(), &[], &mut leaves);
+    let page = std::fs::read_to_string(crate::person::repository("docs/cli.md")).unwrap();
+    let mut listed = listed(&page);
+    leaves.sort();
+    listed.sort();
+    assert_eq!(listed, leaves);
+}
+
 #[test]
 fn the_overview_stays_as_people_know_it() {
     let run = Person::stranger().run(&["--help"]);

@@ -18,7 +18,9 @@ use futures::{StreamExt, TryStreamExt};
 use iono_bindings::{ILeaseAccess, ILeaseBook, IOrderBook, LeaseWords, OrderWords, Quote, Spec};
 use iono_identity::{Access, Authenticator, Domain, LeaseParty, Rights, ServerIdentity, Unreachable};
 use iono_lease_api::*;
-use iono_primitives::{LeaseId, LeaseState, OrderId, OrderState, ProviderId, Rate, WalletId};
+use iono_primitives::{
+    GpuModel, LeaseId, LeaseState, OrderId, OrderState, ProviderId, Rate, Resources, WalletId,
+};
 use iono_testkit::{Anvil, Devnet, ProviderSetup};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
@@ -35,11 +37,36 @@ pub(crate) struct Manners {
     pub(crate) forges_quotes: bool,
     /// Answers quotes at this rate an hour.
     pub(crate) quotes: &'static str,
+    /// GPUs by model, as discovery names them.
+    pub(crate) gpus: &'static [(&'static str, u8)],
+    /// Dollars an hour for a GPU by the list's name, beside those for a core (0.01), GiB of memory (0.002) and of disk
+    /// (0.0001); no list is published where this is empty.
+    pub(crate) gpu_prices: &'static [(&'static str, &'static str)],
 }
 
 impl Default for Manners {
     fn default() -> Self {
-        Self { bid: Some("0.02"), matchmaker: true, confirms: true, forges_quotes: false, quotes: "0.03" }
+        Self {
+            bid: Some("0.02"),
+            matchmaker: true,
+            confirms: true,
+            forges_quotes: false,
+            quotes: "0.03",
+            gpus: &[],
+            gpu_prices: &[],
+        }
+    }
+}
+
+/// A test machine with these GPUs, as a provider registers it: no model where they are several.
+pub(crate) fn machine(gpus: &[(&str, u8)]) -> Resources {
+    Resources {
+        cpu: 16_000,
+        memory: 65_536,
+        storage: 1 << 20,
+        gpus: gpus.iter().map(|(_, count)| count).sum(),
+        gpu_model: if let [(model, _)] = gpus { model.parse().unwrap() } else { GpuModel::ANY },
+        ..Resources::default()
     }
 }
 
@@ -71,8 +98,12 @@ impl Host {
         let identity = ServerIdentity::load_or_create(&files.path().join("server.pem")).unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = listener.local_addr().unwrap().to_string();
-        let setup =
-            ProviderSetup { pin: identity.pin().0, endpoint, ..ProviderSetup::new(owner, hot.clone()) };
+        let setup = ProviderSetup {
+            pin: identity.pin().0,
+            endpoint,
+            capacity: machine(manners.gpus),
+            ..ProviderSetup::new(owner, hot.clone())
+        };
         let id = devnet.provider(&setup).await.unwrap().0;
         std::fs::create_dir(files.path().join("data")).unwrap();
         let desk = Arc::new(Desk {
@@ -107,6 +138,18 @@ impl Host {
 
     pub(crate) fn has_manifest(&self, lease: u64) -> bool {
         self.desk.manifests.lock().unwrap().contains_key(&LeaseId(lease))
+    }
+
+    /// Stops the bill, as a provider does that lost a lease's manifest with its workload; it resumes by itself.
+    pub(crate) async fn pause(&self, devnet: &Devnet, lease: u64) {
+        let since = U256::from(devnet.anvil.now().await.unwrap());
+        let call = ILeaseBook::pauseCall { lease: U256::from(lease), since };
+        devnet.send(&self.desk.hot, devnet.book.lease_book, call).await.unwrap();
+    }
+
+    /// Who earns the match fees: it resolves orders with its hot key.
+    pub(crate) fn hot(&self) -> Address {
+        self.desk.hot.address()
     }
 }
 
@@ -144,6 +187,11 @@ impl Desk {
                 {
                     let _ = leases.confirm(number).send().await;
                     self.changes.send_modify(|n| *n += 1);
+                }
+                let back = lease.lease_state() == Some(LeaseState::Paused)
+                    && self.manifest(LeaseId(order)).is_some();
+                if lease.provider == id && back {
+                    let _ = leases.resume(number).send().await;
                 }
             }
         }
@@ -212,6 +260,23 @@ impl Access for Desk {
 #[async_trait]
 impl LeaseService for Desk {
     async fn provider_info(&self) -> Result<ProviderInfo, ApiError> {
+        let gpus = self.manners.gpus.iter();
+        let gpus = gpus.map(|(model, count)| GpuCount { model: (*model).into(), count: (*count).into() });
+        let machine = machine(self.manners.gpus);
+        let capacity = Capacity {
+            cpu_millicores: machine.cpu.into(),
+            memory_mib: machine.memory.into(),
+            storage_mib: machine.storage.into(),
+            gpus: gpus.collect(),
+        };
+        let prices = self.manners.gpu_prices.iter();
+        let prices = prices.map(|(model, price)| ((*model).to_owned(), (*price).to_owned()));
+        let prices = PriceList {
+            core: "0.01".into(),
+            memory_gib: "0.002".into(),
+            storage_gib: "0.0001".into(),
+            gpus: prices.collect(),
+        };
         Ok(ProviderInfo {
             provider: ProviderId(1),
             software: self.anvil_url.clone(),
@@ -220,9 +285,9 @@ impl LeaseService for Desk {
             lease_access: self.book.lease_access,
             region: "local".into(),
             draining: false,
-            capacity: Capacity::default(),
-            free: Capacity::default(),
-            prices: None,
+            free: capacity.clone(),
+            capacity,
+            prices: (!self.manners.gpu_prices.is_empty()).then_some(prices),
         })
     }
 

@@ -8,4 +8,6 @@ mod errors;
 mod help;
 mod host;
 mod leases;
+mod market;
+mod money;
 mod person;
