@@ -1,9 +1,10 @@
 //! `iono delegate` and `iono revoke`: who besides the owner may reach a wallet's leases.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::{Address, U256, aliases::U40};
 use iono_bindings::ILeaseAccess;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::args::lease::{Delegate, Revoke};
@@ -88,6 +89,44 @@ async fn list(context: &Context, wallet: Option<u64>) -> Result<Report> {
     Ok(Report::new(&json, table(&["WALLET", "DELEGATE", "MAY", "FOR"], rows)))
 }
 
+/// What an account may do with a wallet's leases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Access {
+    /// Everything; the money is its own.
+    Owner,
+    /// As a delegate: status, logs, events.
+    Read,
+    /// As a delegate: shell, copy, manifest and restart too.
+    Write,
+}
+
+/// The wallets that others have delegated to `account`, with what it may do at `now` (unix seconds).
+pub(crate) async fn delegated_to(chain: &Chain, account: Address, now: u64) -> Result<Vec<(u64, Access)>> {
+    let by_account = [None, Some(account.into_word()), None];
+    let named = chain.all_events::<ILeaseAccess::DelegateSet>(chain.book.lease_access, by_account).await?;
+    let wallets: BTreeSet<u64> = named.into_iter().map(|(event, _)| event.wallet.saturating_to()).collect();
+    let mut found = Vec::new();
+    for wallet in wallets {
+        let (until, write) = granted(chain, wallet, account).await?;
+        if until > now {
+            found.push((wallet, if write { Access::Write } else { Access::Read }));
+        }
+    }
+    Ok(found)
+}
+
+/// What the wallet's present owner grants: until when, and whether to write.
+async fn granted(chain: &Chain, wallet: u64, account: Address) -> Result<(u64, bool)> {
+    let grant = chain
+        .access()
+        .delegateOf(U256::from(wallet), account)
+        .call()
+        .await
+        .or_call("cannot read a delegate's rights")?;
+    Ok((grant.until.saturating_to(), grant.write))
+}
+
 /// Everyone who was ever named, with what the present owner grants now.
 async fn delegates(chain: &Chain, wallet: u64) -> Result<BTreeMap<Address, (u64, bool)>> {
     let named = chain
@@ -98,13 +137,7 @@ async fn delegates(chain: &Chain, wallet: u64) -> Result<BTreeMap<Address, (u64,
         if found.contains_key(&event.delegate) {
             continue;
         }
-        let now = chain
-            .access()
-            .delegateOf(U256::from(wallet), event.delegate)
-            .call()
-            .await
-            .or_call("cannot read a delegate's rights")?;
-        found.insert(event.delegate, (now.until.saturating_to(), now.write));
+        found.insert(event.delegate, granted(chain, wallet, event.delegate).await?);
     }
     Ok(found)
 }

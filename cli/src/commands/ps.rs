@@ -1,4 +1,5 @@
-//! `iono ps` and `iono status`: leases found from the key alone, by the chain's events; money that ends is warned of.
+//! `iono ps` and `iono status`: leases found from the key alone, by the chain's events, those of wallets that others
+//! delegated to it included; money that ends is warned of.
 
 use alloy::primitives::U256;
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -7,6 +8,7 @@ use iono_lease_api::{LeaseStatus, MoneyWarning, PausedReason};
 use iono_primitives::{LeaseId, LeaseState, OrderState, Rate};
 use serde_json::{Value, json};
 
+use super::delegate::{Access, delegated_to};
 use super::deploy::Running;
 use crate::agreed;
 use crate::args::lease::{Ps, Status};
@@ -29,20 +31,21 @@ const PARALLEL: usize = 16;
 struct Entry {
     order: u64,
     wallet: u64,
+    access: Access,
     words: OrderWords,
     /// Once it was matched.
     lease: Option<LeaseWords>,
 }
 
 impl Entry {
-    async fn load(chain: &Chain, wallet: u64, order: u64) -> Result<Self> {
+    async fn load(chain: &Chain, wallet: u64, access: Access, order: u64) -> Result<Self> {
         let (words, _) = order_words(chain, order).await?;
         let lease = if words.order_state() == Some(OrderState::Matched) {
             Some(lease_words(chain, order).await?)
         } else {
             None
         };
-        Ok(Self { order, wallet, words, lease })
+        Ok(Self { order, wallet, access, words, lease })
     }
 
     /// Open, pending, active or paused.
@@ -96,17 +99,21 @@ pub(crate) async fn ps(context: &Context, args: &Ps) -> Result<Report> {
     let owner = context.address().await?;
     let chain = context.chain().await?;
     let tokens = Tokens::load(&chain).await?;
+    let (_, now) = chain.head().await?;
+    let (own, lent) = tokio::try_join!(wallets_of(&chain, owner), delegated_to(&chain, owner, now))?;
+    // Who named itself a delegate of its own wallet is its owner all the same.
+    let lent = lent.into_iter().filter(|(wallet, _)| !own.contains(wallet));
+    let wallets = own.iter().map(|wallet| (*wallet, Access::Owner)).chain(lent);
     let mut wanted = Vec::new();
-    for wallet in wallets_of(&chain, owner).await? {
-        wanted.extend(orders_of(&chain, wallet).await?.into_iter().map(|order| (wallet, order)));
+    for (wallet, access) in wallets {
+        wanted.extend(orders_of(&chain, wallet).await?.into_iter().map(|order| (wallet, access, order)));
     }
-    wanted.sort_by_key(|(_, order)| *order);
+    wanted.sort_by_key(|(_, _, order)| *order);
     let entries: Vec<Entry> = stream::iter(wanted)
-        .map(|(wallet, order)| Entry::load(&chain, wallet, order))
+        .map(|(wallet, access, order)| Entry::load(&chain, wallet, access, order))
         .buffered(PARALLEL)
         .try_collect()
         .await?;
-    let (_, now) = chain.head().await?;
     let shown: Vec<&Entry> = entries.iter().filter(|entry| args.all || entry.is_live()).collect();
     let mut rows = Vec::new();
     let mut json: Vec<Value> = Vec::new();
@@ -125,12 +132,17 @@ pub(crate) async fn ps(context: &Context, args: &Ps) -> Result<Report> {
             lease.map_or_else(|| "–".to_owned(), |lease| lease.provider.to_string()),
             per_hour(entry.rate(), token),
             time_left.map_or_else(|| "–".to_owned(), time::span),
-            entry.wallet.to_string(),
+            match entry.access {
+                Access::Owner => entry.wallet.to_string(),
+                Access::Read => format!("{} (delegate, reads)", entry.wallet),
+                Access::Write => format!("{} (delegate)", entry.wallet),
+            },
         ]);
         json.push(json!({
             "order": entry.order,
             "lease": lease.map(|_| entry.order),
             "wallet": entry.wallet,
+            "access": entry.access,
             "state": entry.state(),
             "close_reason": reason,
             "provider": lease.map(|lease| lease.provider),
@@ -265,10 +277,14 @@ fn services(status: &LeaseStatus) -> String {
         text.push_str(&format!(
             "\npaused: {}",
             match reason {
-                PausedReason::AwaitingManifest =>
-                    "the provider lost the manifest: `iono send-manifest` sends it again",
-                PausedReason::NodeLost => "the machine cannot be reached; not billed until it is back",
-                PausedReason::Arbiter => "by an arbiter",
+                PausedReason::AwaitingManifest => format!(
+                    "the provider lost the manifest: `iono send-manifest {lease}` sends it again, \
+                     `iono update {lease} FILE` another one within the same resources",
+                    lease = status.lease
+                ),
+                PausedReason::NodeLost =>
+                    "the machine cannot be reached; not billed until it is back".to_owned(),
+                PausedReason::Arbiter => "by an arbiter".to_owned(),
             }
         ));
     }

@@ -42,7 +42,7 @@ async fn from_a_wallet_to_a_url_and_back() {
     let leases: Value = serde_json::from_str(&ps.stdout).unwrap();
     assert_eq!((leases[0]["state"].as_str(), leases[0]["lease"].as_u64()), (Some("active"), Some(1)));
     assert_eq!(leases[0]["warning"]["hours"], 6);
-    assert!(ps.stderr.contains("iono extend 1"), "{}", ps.stderr);
+    assert!(ps.stderr.contains("`iono extend 1 24h`"), "{}", ps.stderr);
     let status = ann.json(&["status", "1"]);
     assert_eq!(
         (status["services"][0]["ready"].as_u64(), status["state"].as_str()),
@@ -172,12 +172,22 @@ async fn rights_decide_who_reaches_a_lease() {
         words.contains("has no right to the leases of wallet 1") && words.contains("iono delegate add"),
         "{words}"
     );
+    assert_eq!(bob.json(&["ps"]).as_array().unwrap().len(), 0);
     ann.json(&["delegate", "add", &bob.address().to_string()]);
     assert_eq!(bob.run(&["logs", "1", "--tail", "1"]).stdout, "line 9\n");
+    // What others let him reach stands in his list, marked.
+    let access = |person: &Person| person.json(&["ps"])[0]["access"].as_str().map(str::to_owned);
+    assert_eq!((access(&ann).as_deref(), access(&bob).as_deref()), (Some("owner"), Some("read")));
+    assert!(bob.run(&["ps"]).stdout.contains("1 (delegate, reads)"));
+    bob.fails(5, &["manifest", "get", "1"]);
     let words = bob.fails(125, &["shell", "1", "--", "true"]);
     assert!(words.contains("may only read"), "{words}");
     ann.json(&["delegate", "add", &bob.address().to_string(), "--write"]);
     assert_eq!(bob.run(&["shell", "1", "--no-tty", "--", "true"]).code, 0);
+    assert_eq!(access(&bob).as_deref(), Some("write"));
+    assert_eq!(bob.json(&["manifest", "get", "1"])["source"], "provider");
+    ann.json(&["delegate", "remove", &bob.address().to_string()]);
+    assert_eq!(bob.json(&["ps"]).as_array().unwrap().len(), 0, "the right is gone");
 
     // Revoked certificates are replaced by themselves; the file is the owner's alone.
     ann.json(&["revoke", "1"]);
@@ -190,7 +200,7 @@ async fn rights_decide_who_reaches_a_lease() {
     // The wallet passes on, the lease with it.
     ann.json(&["transfer", "1", &bob.address().to_string()]);
     ann.fails(5, &["logs", "1"]);
-    assert_eq!(bob.json(&["ps"])[0]["lease"], 1);
+    assert_eq!((bob.json(&["ps"])[0]["lease"].as_u64(), access(&bob).as_deref()), (Some(1), Some("owner")));
 
     // A server with another key than the registry's is nobody's provider.
     let registry = IProviderRegistry::new(devnet.book.provider_registry, devnet.anvil.provider());
@@ -243,4 +253,62 @@ async fn a_forged_quote_is_refused_before_anything_is_sent() {
         "{words}"
     );
     assert_eq!(ann.json(&["ps"])[0]["rate_per_hour"], "0.02");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_everybody_lost_is_agreed_on_anew() {
+    let devnet = market().await;
+    let host = Host::start(&devnet, 1, Manners::default()).await;
+    let ann = Person::funded(&devnet);
+    let file = ann.write("hello.yaml", HELLO);
+    let file = file.to_str().unwrap();
+    let deployed = ann.json(&["deploy", file]);
+
+    // This machine lost its copy: the provider has one, with the salt.
+    let kept = ann.run(&["manifest", "get", "1"]);
+    std::fs::remove_dir_all(ann.path("leases")).unwrap();
+    let words = ann.fails(3, &["send-manifest", "1", file]);
+    assert!(words.contains("iono manifest get 1"), "the file alone says nothing: {words}");
+    let got = ann.json(&["manifest", "get", "1"]);
+    assert_eq!((&got["source"], &got["manifest_hash"]), (&"provider".into(), &deployed["manifest_hash"]));
+    assert_eq!(got["manifest"]["services"][0]["env"]["NONCE"], "hello-ionosphere");
+    let again = ann.run(&["manifest", "get", "1"]);
+    assert_eq!(again.stdout, kept.stdout, "the very bytes that were hashed");
+    let salt: B256 = got["salt"].as_str().unwrap().parse().unwrap();
+    let bytes = [salt.as_slice(), again.stdout.trim_end().as_bytes()].concat();
+    assert_eq!(alloy::primitives::keccak256(bytes).to_string(), got["manifest_hash"].as_str().unwrap());
+    assert_eq!(ann.json(&["manifest", "get", "1"])["source"], "kept");
+    host.lose_manifests();
+    assert_eq!(ann.json(&["send-manifest", "1", file])["changed"], true);
+
+    // Both lost it: the lease waits unbilled for another one within the same resources.
+    host.lose_manifests();
+    host.pause(&devnet, 1).await;
+    std::fs::remove_dir_all(ann.path("leases")).unwrap();
+    assert_eq!(ann.json(&["ps"])[0]["state"], "paused");
+    let shown = ann.run(&["status", "1"]).stdout;
+    assert!(shown.contains("`iono update 1 FILE`"), "{shown}");
+    let words = ann.fails(7, &["manifest", "get", "1"]);
+    assert!(words.contains("neither this machine nor the provider"), "{words}");
+    let words = ann.fails(3, &["send-manifest", "1"]);
+    assert!(words.contains("iono update 1 FILE"), "{words}");
+    let two = ann.write("two.yaml", &HELLO.replace("count: 1", "count: 2"));
+    let words = ann.fails(5, &["update", "1", two.to_str().unwrap()]);
+    assert!(words.contains("is paused") && words.contains("within the same resources"), "{words}");
+    let fixed = HELLO.replacen(
+        "- global: true\n",
+        "- global: true\n      - port: 9\n        use_public_port: true\n        to: [{global: true}]\n",
+        1,
+    );
+    let fixed = ann.write("fixed.yaml", &fixed);
+    let words = ann.fails(10, &["update", "1", fixed.to_str().unwrap()]);
+    assert!(words.contains("no provider can serve this yet"), "{words}");
+    let updated = ann.json(&["update", "1", file]);
+    assert_eq!((&updated["changed"], &updated["resources_changed"]), (&true.into(), &false.into()));
+    assert_eq!(updated["transactions"][0]["step"], "set_manifest_hash");
+    assert_ne!(updated["manifest_hash"], deployed["manifest_hash"], "another salt");
+    let served = async || (ann.json(&["ps"])[0]["state"] == "active").then_some(());
+    iono_testkit::eventually("a lease that is billed again", std::time::Duration::from_secs(30), served)
+        .await
+        .unwrap();
 }
