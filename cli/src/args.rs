@@ -3,6 +3,8 @@
 pub(crate) mod admin;
 pub(crate) mod lease;
 pub(crate) mod market;
+#[cfg(test)]
+mod mentions;
 pub(crate) mod money;
 pub(crate) mod provider;
 pub(crate) mod setup;
