@@ -11,7 +11,9 @@ use common::{Market, SOON};
 use iono_bindings::{ILeaseBook, IOrderBook, Quote};
 use iono_lease_api::{QuoteRequest, SaltedManifest};
 use iono_primitives::LeaseState;
-use iono_testkit::docker;
+use iono_primitives::money::format_decimal;
+use iono_testkit::{docker, eventually};
+use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn from_an_order_to_http_200_and_back_to_nothing() {
@@ -30,6 +32,10 @@ async fn from_an_order_to_http_200_and_back_to_nothing() {
     let answer = client.why_no_bid(ordered.lease.into()).await.unwrap();
     assert!(answer.rate.is_some(), "{answer:?}");
 
+    // An hour was paid: the tenant is warned, and the owner's metrics count the lease below every threshold.
+    assert_eq!(status.warnings[0].hours, 1);
+    ending(&market, 1).await;
+
     // A restart leaves the workload alone and serves it again.
     let before = market.containers(lease).await;
     daemon.terminate(SOON).await.unwrap();
@@ -44,6 +50,7 @@ async fn from_an_order_to_http_200_and_back_to_nothing() {
     market.until_state(lease, LeaseState::Closed).await;
     market.emptied(lease).await;
     assert!(!market.get(&ordered).await);
+    ending(&market, 0).await;
 
     // The rest is paid when the holdback is over.
     market.devnet.anvil.advance(30 * 24 * 3_600).await.unwrap();
@@ -52,7 +59,31 @@ async fn from_an_order_to_http_200_and_back_to_nothing() {
     assert!(earnings.as_array().is_some_and(|tokens| tokens.len() == 2), "{earnings}");
     let (done, cashed, error) = market.command(&["cash-out"]).await;
     assert!(done && cashed.as_array().is_some_and(|tokens| !tokens.is_empty()), "{cashed} {error}");
+
+    // What was paid out stays in sight, and is all that there was. A second look reads the chain's end alone.
+    let paid = format_decimal(market.cash_outs().await.into_iter().sum(), 6);
+    for _ in 0..2 {
+        let (done, after, error) = market.command(&["earnings"]).await;
+        assert!(done, "{error}");
+        let (before, after) = (&earnings[1], &after[1]);
+        assert_eq!(
+            (&after["paid_out"], &after["net"], &after["ledger"]),
+            (&json!(paid), &json!(paid), &json!("0"))
+        );
+        assert_eq!((&before["paid_out"], &before["net"]), (&json!("0"), &json!(paid)));
+    }
     daemon.terminate(SOON).await.unwrap();
+}
+
+/// Waits until the metrics count so many leases whose paid time ends.
+async fn ending(market: &Market, count: usize) {
+    eventually("the gauge of ending leases", SOON, || async {
+        let text = reqwest::get(format!("{}/metrics", market.health)).await.ok()?.text().await.ok()?;
+        let line = |hours| format!("iono_provider_leases_ending{{hours=\"{hours}\"}} {count}\n");
+        [24, 6, 1].into_iter().all(|hours| text.contains(&line(hours))).then_some(())
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
