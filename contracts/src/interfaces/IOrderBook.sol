@@ -38,7 +38,7 @@ interface IOrderBook {
     error OrderBook_NotProvider(address caller);
     error OrderBook_Ineligible(uint256 order, uint256 provider, string why);
     error OrderBook_RateTooHigh(uint256 rate, uint256 maxRate);
-    /// Its slot holds a bid with at least as good a static score.
+    /// Its slot holds a bid with at least as good a static score, or a cheaper one of its own.
     error OrderBook_Outbid(uint256 order, uint256 provider, uint256 holder);
 
     /// @notice Reserves maxRate × duration, the payer fee and the match fee from a wallet that the caller owns.
@@ -54,7 +54,8 @@ interface IOrderBook {
         bytes32 r,
         bytes32 s
     ) external returns (uint256 order);
-    /// @notice By a provider's hot key; `fizz` is 0 for its own machines. A provider's later bid replaces its earlier one.
+    /// @notice By a provider's hot key; `fizz` is 0 for its own machines. A provider's later bid replaces its earlier one,
+    ///         unless it is dearer.
     function placeBid(uint256 order, uint80 rate, uint32 fizz) external;
     /// @notice Scores the stored bids with the seed; creates the lease, or voids the order. Pays the match fee to the caller.
     function resolve(uint256 order) external returns (uint256 provider);

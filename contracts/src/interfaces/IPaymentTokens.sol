@@ -21,7 +21,8 @@ interface IPaymentTokens {
     error PaymentTokens_PriceStep(uint256 token, uint256 price, uint256 low, uint256 high);
     error MarketTerms_OutOfBounds(string what, uint256 value);
 
-    /// @notice Governance. Ids count from 0; 0 is SPON; at most 48.
+    /// @notice Governance. Ids count from 0; 0 is SPON; at most 48. A token that was listed before keeps its id and the
+    ///         bound on its price.
     function enableToken(address asset, uint256 price) external returns (uint256 token);
     function disableToken(uint256 token) external;
     function setPrice(uint256 token, uint256 price) external;

@@ -2,8 +2,9 @@
 pragma solidity ^0.8.37;
 
 /// @title  Bill: what seconds cost (SP-19, SP-24)
-/// @notice Every amount that moves is a difference of two `lockOf`, so that roundings cancel out over a lease's life and
-///         no unit is lost: the parts of a bill always sum to what was locked for it.
+/// @notice Every amount that moves, and every share of it, is a difference of two amounts rounded down, so that roundings
+///         cancel out over a lease's life: the parts of a bill sum to what was locked for it, and it makes no difference
+///         to anybody how often somebody settles.
 library Bill {
     uint256 internal constant BP = 10_000;
 
@@ -26,20 +27,24 @@ library Bill {
         }
     }
 
-    /// @notice The parts of a bill that takes the payable seconds from `before` down to `left`.
-    /// @return gross token units
-    /// @return payersFee token units; both together are lockOf(before) − lockOf(left)
-    function between(uint256 rate, uint256 before, uint256 left, uint256 decimals, uint256 payerFee)
+    /// @notice The grosses of `before` and of `left` payable seconds: a bill that takes the one down to the other lies between.
+    function between(uint256 rate, uint256 before, uint256 left, uint256 decimals)
         internal
         pure
-        returns (uint256 gross, uint256 payersFee)
+        returns (uint256 from, uint256 to)
     {
         unchecked {
             uint256 unit = 10 ** (18 - decimals);
-            uint256 from = rate * before / unit;
-            uint256 to = rate * left / unit;
-            gross = from - to;
-            payersFee = from * payerFee / BP - to * payerFee / BP;
+            from = rate * before / unit;
+            to = rate * left / unit;
+        }
+    }
+
+    /// @notice `bp` of what lies between, as a difference too: whoever cuts a bill in pieces moves no unit by it.
+    /// @return at most `from` − `to`
+    function part(uint256 from, uint256 to, uint256 bp) internal pure returns (uint256) {
+        unchecked {
+            return from * bp / BP - to * bp / BP;
         }
     }
 }

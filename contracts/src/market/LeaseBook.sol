@@ -321,8 +321,8 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
 
     /// @dev What `before` payable seconds lock beyond `left` of them.
     function _released(uint256 w0, uint256 w1, uint256 before, uint256 left) private pure returns (uint256) {
-        (uint256 gross, uint256 fee) = Bill.between(w1.rate(), before, left, w0.decimals(), w0.payerFee());
-        return gross + fee;
+        (uint256 from, uint256 to) = Bill.between(w1.rate(), before, left, w0.decimals());
+        return from - to + Bill.part(from, to, w0.payerFee());
     }
 
     function _lockOf(uint256 w0, uint256 w1, uint256 secs) private pure returns (uint256) {
@@ -356,14 +356,15 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
         private
         returns (uint256 net)
     {
-        (uint256 gross, uint256 fee) = Bill.between(rate, before, left, w0.decimals(), w0.payerFee());
-        // The provider's fee is rounded up: what it earns is rounded down.
+        (uint256 from, uint256 to) = Bill.between(rate, before, left, w0.decimals());
+        uint256 fee = Bill.part(from, to, w0.payerFee());
         uint256 share;
         unchecked {
             // Amounts stay below 2^128, shares at most at 10,000.
-            net = gross * (Bill.BP - w0.fee()) / Bill.BP;
-            fee += gross - net;
-            share = net * w0.fizzShare() / Bill.BP;
+            uint256 kept = Bill.BP - w0.fee();
+            net = Bill.part(from, to, kept);
+            fee += from - to - net;
+            share = Bill.part(from * kept / Bill.BP, to * kept / Bill.BP, w0.fizzShare());
             net -= share;
         }
         emit LeaseSettled(lease, w0.provider(), until, net, fee, share);

@@ -24,7 +24,8 @@ import {Score} from "../matching/Score.sol";
 
 /// @title  OrderBook: orders, bids and their match (SP-10 to SP-13)
 /// @notice See IOrderBook. A provider's bid lives in slot keccak256(abi.encode(order, provider)) mod 64. Only a strictly
-///         better static score takes a held slot, so that a crowd of worthless bids cannot shut out a good one.
+///         better static score takes a held slot, and nobody raises its own bid, so that neither a crowd of worthless
+///         bids nor one that is not meant can shut out a good one.
 ///         Immutable code, wired by constructor.
 contract OrderBook is IOrderBook {
     using BidWord for Bid;
@@ -268,7 +269,8 @@ contract OrderBook is IOrderBook {
         } else {
             Bid held = _bids[key];
             replaced = held.provider();
-            if (replaced != provider && !_beats(w0, w1, bid, held)) {
+            // A dearer one of its own would let it keep others out with a rate that it takes back at the close.
+            if (replaced == provider ? bid.rate() > held.rate() : !_beats(w0, w1, bid, held)) {
                 revert OrderBook_Outbid(order, provider, replaced);
             }
         }

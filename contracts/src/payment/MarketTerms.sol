@@ -12,6 +12,7 @@ abstract contract MarketTerms {
     uint256 internal constant MAX_COMMISSION = 5000; // bp
     uint256 internal constant MAX_SIDE_FEE = 1000; // bp
     uint256 internal constant MAX_BID_BLOCKS = 64; // well within the history of block hashes
+    uint256 internal constant MAX_MATCH_FEE = 10_000; // cents: what a match may cost where gas is dearest
     uint256 internal constant MAX_CENTS = 1_000_000; // 10,000 dollars
 
     /// @notice A version of it must exist before terms may name it.
@@ -31,7 +32,7 @@ abstract contract MarketTerms {
         _atMost("bidBlocks", TermsWord.bidBlocks(terms), MAX_BID_BLOCKS);
         if (TermsWord.bidBlocks(terms) == 0) revert IPaymentTokens.MarketTerms_OutOfBounds("bidBlocks", 0);
         _atMost("bracket", TermsWord.bracket(terms), MAX_CENTS);
-        _atMost("matchFee", TermsWord.matchFee(terms), MAX_CENTS);
+        _atMost("matchFee", TermsWord.matchFee(terms), MAX_MATCH_FEE);
         _atMost("minDeposit", TermsWord.minDeposit(terms), MAX_CENTS);
         _atMost("missPenalty", TermsWord.missPenalty(terms), MAX_CENTS);
         if (terms >> 216 != 0) revert IPaymentTokens.MarketTerms_OutOfBounds("spare", terms >> 216);

@@ -46,9 +46,9 @@ contract PaymentTokens is IPaymentTokens, MarketTerms, AccessManaged {
         token = id - 1;
         uint256 word = _words[token];
         if (TokenWord.isEnabled(word)) revert PaymentTokens_AlreadyEnabled(asset);
-        uint256 flags = TokenWord.flags(word) | TokenWord.ENABLED;
         uint256 decimals = TokenWord.decimals(word);
-        _store(token, flags, decimals, price);
+        _step(token, word, price);
+        _store(token, TokenWord.flags(word) | TokenWord.ENABLED, decimals, price);
         // At most 18, checked when it was listed.
         // forge-lint: disable-next-line(unsafe-typecast)
         emit TokenEnabled(token, asset, uint8(decimals));
@@ -63,14 +63,7 @@ contract PaymentTokens is IPaymentTokens, MarketTerms, AccessManaged {
     /// @inheritdoc IPaymentTokens
     function setPrice(uint256 token, uint256 price) external restricted {
         uint256 word = _known(token);
-        Anchor memory anchor = _anchors[token];
-        if (block.timestamp >= anchor.since + STEP_TIME) {
-            anchor = Anchor(uint80(TokenWord.price(word)), uint40(block.timestamp));
-            _anchors[token] = anchor;
-        }
-        uint256 low = (uint256(anchor.price) + STEP - 1) / STEP;
-        uint256 high = uint256(anchor.price) * STEP;
-        if (price < low || price > high) revert PaymentTokens_PriceStep(token, price, low, high);
+        _step(token, word, price);
         _store(token, TokenWord.flags(word), TokenWord.decimals(word), price);
         emit PriceSet(token, price);
     }
@@ -125,6 +118,18 @@ contract PaymentTokens is IPaymentTokens, MarketTerms, AccessManaged {
         _idOf[asset] = token + 1;
         _store(token, flags, decimals, price);
         emit TokenEnabled(token, asset, decimals);
+    }
+
+    /// @dev At most a factor of two from where the price stood when its present day of changes began.
+    function _step(uint256 token, uint256 word, uint256 price) private {
+        Anchor memory anchor = _anchors[token];
+        if (block.timestamp >= anchor.since + STEP_TIME) {
+            anchor = Anchor(uint80(TokenWord.price(word)), uint40(block.timestamp));
+            _anchors[token] = anchor;
+        }
+        uint256 low = (uint256(anchor.price) + STEP - 1) / STEP;
+        uint256 high = uint256(anchor.price) * STEP;
+        if (price < low || price > high) revert PaymentTokens_PriceStep(token, price, low, high);
     }
 
     /// @dev A price so low that a fee would not fit its field is refused.

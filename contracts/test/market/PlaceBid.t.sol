@@ -226,15 +226,28 @@ contract PlaceBidTest is MarketBase {
 
     // ---------------------------------------------------------------- slots
 
-    function test_ownLaterBidReplaces_evenADearerOne() public {
+    function test_ownLaterBidReplaces() public {
         uint256 order = _create();
         _bid(1, order, RATE);
         vm.expectEmit(address(orders));
-        emit IOrderBook.BidPlaced(order, 1, BidWord.pack(registry.profileOf(_hotKey(1)), 0, MAX_RATE), 1);
-        _bid(1, order, MAX_RATE);
+        emit IOrderBook.BidPlaced(order, 1, BidWord.pack(registry.profileOf(_hotKey(1)), 0, RATE), 1);
+        _bid(1, order, RATE);
+        _bid(1, order, RATE - 1);
         Bid[] memory bids = orders.bidsOf(order);
         assertEq(bids.length, 1);
-        assertEq(bids[0].rate(), MAX_RATE);
+        assertEq(bids[0].rate(), RATE - 1);
+    }
+
+    /// Else it could keep others out of its slot with a rate that it takes back at the close.
+    function test_ownLaterBid_isNotDearer() public {
+        (uint256 order, uint256 other) = _collision();
+        _bid(1, order, 1);
+        vm.expectRevert(abi.encodeWithSelector(IOrderBook.OrderBook_Outbid.selector, order, other, 1));
+        _bid(other, order, RATE);
+        vm.roll(vm.getBlockNumber() + 2);
+        vm.expectRevert(abi.encodeWithSelector(IOrderBook.OrderBook_Outbid.selector, order, 1, 1));
+        _bid(1, order, 2);
+        assertEq(orders.bidsOf(order)[0].rate(), 1);
     }
 
     /// Two providers in one slot: only a strictly better static score takes it.

@@ -64,6 +64,23 @@ contract PaymentTokensTest is MarketBase {
         assertEq(tokens.tokenCount(), 2);
     }
 
+    /// Taking a token off the list and back on is no way around the bound on prices.
+    function test_enableToken_again_keepsToThePriceStep() public {
+        vm.startPrank(governor);
+        tokens.disableToken(DOLLAR);
+        bytes4 step = IPaymentTokens.PaymentTokens_PriceStep.selector;
+        vm.expectRevert(abi.encodeWithSelector(step, DOLLAR, 2e8 + 1, uint256(0.5e8), uint256(2e8)));
+        tokens.enableToken(address(dollar), 2e8 + 1);
+        vm.expectRevert(abi.encodeWithSelector(step, DOLLAR, 1, uint256(0.5e8), uint256(2e8)));
+        tokens.enableToken(address(dollar), 1);
+        // A price that moved meanwhile is brought up to date day by day.
+        tokens.setPrice(DOLLAR, 2e8);
+        skip(1 days);
+        assertEq(tokens.enableToken(address(dollar), 4e8), DOLLAR);
+        vm.stopPrank();
+        assertEq(TokenWord.price(tokens.tokenWord(DOLLAR)), 4e8);
+    }
+
     function test_enableToken_atMost48() public {
         vm.startPrank(governor);
         for (uint256 i = 2; i < 48; ++i) {
@@ -154,9 +171,7 @@ contract PaymentTokensTest is MarketBase {
         _outOfBounds(
             "bracket", 1_000_001, TermsWord.pack(TermsWord.Fields(2000, 200, 200, 0, 1, 2, 1_000_001, 1, 1, 1))
         );
-        _outOfBounds(
-            "matchFee", 1_000_001, TermsWord.pack(TermsWord.Fields(2000, 200, 200, 0, 1, 2, 1, 1_000_001, 1, 1))
-        );
+        _outOfBounds("matchFee", 10_001, TermsWord.pack(TermsWord.Fields(2000, 200, 200, 0, 1, 2, 1, 10_001, 1, 1)));
         _outOfBounds(
             "minDeposit", 1_000_001, TermsWord.pack(TermsWord.Fields(2000, 200, 200, 0, 1, 2, 1, 1, 1_000_001, 1))
         );

@@ -171,6 +171,11 @@ fn order_book(data: &[u8]) -> Option<Explained> {
             format!("the bid of {} is above the order's limit of {}", e.rate, e.maxRate),
             "",
         ),
+        E::OrderBook_Outbid(e) if e.holder == e.provider => say(
+            "OrderBook_Outbid",
+            format!("provider {} has bid less for order {} already; a bid cannot be raised", e.holder, e.order),
+            "the lower bid stands",
+        ),
         E::OrderBook_Outbid(e) => say(
             "OrderBook_Outbid",
             format!(

@@ -1,5 +1,6 @@
-//! The slots that hold an order's bids: a provider's slot is keccak256(abi.encode(order, provider)) mod 64, and only a
-//! strictly better static score takes a slot from another provider, so that a crowd of worthless bids shuts nobody out.
+//! The slots that hold an order's bids: a provider's slot is keccak256(abi.encode(order, provider)) mod 64; only a
+//! strictly better static score takes a slot from another provider, and nobody raises its own bid, so that neither a
+//! crowd of worthless bids nor one that is not meant shuts anybody out.
 
 use alloy::primitives::{B256, keccak256};
 
@@ -22,9 +23,9 @@ pub fn slot_of(order: u64, provider: u32) -> usize {
 pub enum Placed {
     /// The slot was free.
     New,
-    /// It took the place of this provider's bid; a provider's own bid is always replaced.
+    /// It took the place of this provider's bid.
     Replaced(u32),
-    /// This provider's bid is at least as good and stays.
+    /// This provider's bid stays: it is at least as good, or the bidder's own and cheaper.
     Outbid(u32),
 }
 
@@ -49,11 +50,14 @@ impl BidTable {
         let slot = slot_of(self.order, bid.provider());
         let bit = 1 << slot;
         let held = self.slots[slot];
+        let replaces = if held.provider() == bid.provider() {
+            bid.rate() <= held.rate()
+        } else {
+            self.terms.static_score(&bid) > self.terms.static_score(&held)
+        };
         let placed = if self.occupancy & bit == 0 {
             Placed::New
-        } else if held.provider() == bid.provider()
-            || self.terms.static_score(&bid) > self.terms.static_score(&held)
-        {
+        } else if replaces {
             Placed::Replaced(held.provider())
         } else {
             return Placed::Outbid(held.provider());
@@ -118,11 +122,9 @@ mod tests {
         assert_eq!(table.place(bid(1, 5_000)), Placed::New);
         assert_eq!(table.place(bid(other, 5_000)), Placed::Outbid(1));
         assert_eq!(table.place(bid(other, 4_999)), Placed::Replaced(1));
-        assert_eq!(
-            table.place(bid(other, 9_999)),
-            Placed::Replaced(other),
-            "a provider may worsen its own bid"
-        );
+        assert_eq!(table.place(bid(other, 5_000)), Placed::Outbid(other), "nobody raises its own bid");
+        assert_eq!(table.place(bid(other, 4_999)), Placed::Replaced(other));
+        assert_eq!(table.place(bid(other, 4_998)), Placed::Replaced(other));
         assert_eq!((table.occupancy().count_ones(), table.bids().count()), (1, 1));
     }
 
