@@ -26,13 +26,13 @@ pub(crate) async fn account(context: &Context, args: &CashOut) -> Result<Report>
         None => context.address().await?,
     };
     let whose = json!({ "payee": payee });
-    pay(context, payee_of(payee), format!("cash out {payee}"), whose, args.token.as_deref()).await
+    pay(context, payee_of(payee), payee.to_string(), whose, args.token.as_deref()).await
 }
 
 /// A provider's ledger.
 pub(crate) async fn provider(context: &Context, provider: u32, token: Option<&str>) -> Result<Report> {
-    let (whose, doing) = (json!({ "provider": provider }), format!("cash out provider {provider}"));
-    pay(context, U256::from(provider), doing, whose, token).await
+    let whose = json!({ "provider": provider });
+    pay(context, U256::from(provider), format!("provider {provider}"), whose, token).await
 }
 
 /// An address as the escrow numbers its payees.
@@ -43,15 +43,20 @@ fn payee_of(account: Address) -> U256 {
 async fn pay(
     context: &Context,
     payee: U256,
-    doing: String,
+    name: String,
     mut json: Value,
     token: Option<&str>,
 ) -> Result<Report> {
     let chain = context.chain().await?;
     let tokens = Tokens::load(&chain).await?;
     let token = context.pick_token(&tokens, token)?;
+    if ledger(&chain, payee, token).await?.0.is_zero() {
+        return Err(Failure::new(Kind::Funds, format!("no {} waits for {name} in escrow", token.symbol))
+            .hint("a lease's bill comes here when it is settled, which lags behind by the holdback"));
+    }
     let sender = context.sender(&chain).await?;
-    let Some(sent) = sender.send(step(&chain, payee, token, doing)).await? else { return Ok(sender.plan()) };
+    let step = step(&chain, payee, token, format!("cash out {name}"));
+    let Some(sent) = sender.send(step).await? else { return Ok(sender.plan()) };
     let paid = paid(&sent)?;
     json["token"] = json!(token.symbol);
     json["amount"] = json!(token.plain(paid.amount));

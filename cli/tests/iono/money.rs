@@ -52,9 +52,11 @@ async fn what_was_earned_is_paid_out_by_anyone() {
         (&paid["amount"], paid["to"].as_str()),
         (&"0.05".into(), Some(keeper.to_lowercase().as_str()))
     );
-    let words = ann.fails(5, &["cash-out", "--payee", &keeper]);
-    assert!(words.contains("Escrow_NothingToCashOut"), "{words}");
-    ann.fails(5, &["cash-out"]);
+    let words = ann.fails(6, &["cash-out", "--payee", &keeper]);
+    assert!(words.contains(&format!("no DUSD waits for {keeper}")), "{words}");
+    ann.fails(6, &["cash-out"]);
+    let words = ann.fails(6, &["provider", "cash-out", "1"]);
+    assert!(words.contains("no DUSD waits for provider 1"), "{words}");
 
     // The foundation's fees wait with the provider until they are collected.
     assert_eq!(ann.json(&["admin", "collect-fees"])["collected"], "0");
