@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use alloy::primitives::Address;
 use async_trait::async_trait;
-use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection as _, SqlitePool};
 
 use crate::model::{Batch, BlockRef, Change, Document, Intent, LogQuery, StoredLog};
 use crate::sql::{IntentRow, ROWS, document, implement, int, intent};
@@ -39,26 +39,29 @@ impl Sqlite {
             }
             options.filename(path).create_if_missing(true).journal_mode(SqliteJournalMode::Wal)
         };
-        // Each connection of a memory database would be a database of its own.
-        let pool = SqlitePoolOptions::new()
-            .max_connections(if memory { 1 } else { 4 })
-            .min_connections(u32::from(memory))
-            .idle_timeout((!memory).then_some(IDLE))
-            .max_lifetime(None)
-            .connect_with(options.clone())
-            .await?;
-        let cache = if memory {
-            pool.clone()
+        let (pool, cache) = if memory {
+            // Each connection of a memory database would be a database of its own.
+            let one = SqlitePoolOptions::new().max_connections(1).min_connections(1);
+            let pool = one.idle_timeout(None).max_lifetime(None).connect_with(options).await?;
+            (pool.clone(), pool)
         } else {
-            SqlitePoolOptions::new().max_connections(1).idle_timeout(IDLE).connect_lazy_with(
-                options
-                    .synchronous(SqliteSynchronous::Normal)
-                    .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string()),
-            )
+            let pool = connections(4).max_lifetime(None).connect_with(options.clone()).await?;
+            let options = options.synchronous(SqliteSynchronous::Normal);
+            let options = options.pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string());
+            (pool, connections(1).connect_lazy_with(options))
         };
         sqlx::migrate!("migrations/sqlite").run(&pool).await?;
         Ok(Self { pool, cache })
     }
+}
+
+/// At most so many connections, none of which is used again after it lost count of its transactions: on a full disk
+/// SQLite rolls back by itself, and the driver, whose own rollback then fails, would refuse every transaction to come.
+fn connections(most: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(most)
+        .idle_timeout(IDLE)
+        .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
 }
 
 impl Sqlite {
@@ -84,7 +87,7 @@ mod tests {
         // As many pages as it has now: the next one is refused with SQLITE_FULL, as on a full disk.
         let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&store.pool).await.unwrap();
         let options = SqliteConnectOptions::new().filename(&path).pragma("max_page_count", pages.to_string());
-        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+        let pool = connections(1).connect_with(options).await.unwrap();
         let small = Sqlite { cache: pool.clone(), pool };
 
         let big = "x".repeat(100_000);
@@ -93,6 +96,8 @@ mod tests {
         assert!(matches!(error, StoreError::Full(_)), "{error}");
         assert!(error.to_string().contains("disk is full"), "{error}");
 
+        // What needs no space can be written still, and by the same connections as everything later.
+        small.change(&[Change::put("n", "before", &3).unwrap()]).await.unwrap();
         let keys: Vec<_> = store.documents("n").await.unwrap().into_iter().map(|d| d.key).collect();
         assert_eq!(keys, ["before"]);
         // Space came back: the same store goes on.
