@@ -94,6 +94,15 @@ impl Market {
         engine::containers(&self.node.label, lease).await
     }
 
+    /// Closes a lease, and waits until nothing of it is left on the machine.
+    ///
+    /// # Errors
+    /// With the command's words when it fails, or when something is left.
+    pub async fn close(&self, lease: u64) -> Result<()> {
+        self.tenant.json(&["close", &lease.to_string()]).await?;
+        self.nothing_left(lease).await
+    }
+
     /// Waits until the engine has nothing of a lease any more: no container, network or volume.
     ///
     /// # Errors

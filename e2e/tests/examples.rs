@@ -125,8 +125,7 @@ impl Deployed {
     /// Closes the lease: nothing is left in the engine, and its ports are everybody's again.
     async fn ends(self, market: &Market) {
         assert!(!self.ports.iter().any(is_free), "{:?}", self.ports);
-        market.tenant.json(&["close", &self.id]).await.unwrap();
-        market.nothing_left(self.lease).await.unwrap();
+        market.close(self.lease).await.unwrap();
         let free = || async { self.ports.iter().all(is_free).then_some(()) };
         eventually("free ports", SOON, free).await.unwrap();
     }

@@ -65,6 +65,8 @@ async fn a_workload_outlives_a_minute_without_the_rpc_and_health_says_so() {
     let matched = events::last::<IOrderBook::OrderMatched>(chain, book, |e| e.order == id).await.unwrap();
     assert_eq!(matched.event.keeper, market.matchmaker.key.address());
     assert_eq!(market.containers(lease).await.unwrap(), containers);
+    market.close(lease).await.unwrap();
+    market.close(second).await.unwrap();
     market.balanced().await.unwrap();
 }
 
@@ -171,8 +173,7 @@ async fn a_disk_lost_while_the_chain_cannot_be_asked_costs_no_workload() {
     eventually("the tenant's shell", SOON, speaks).await.unwrap();
     assert_eq!(market.containers(lease).await.unwrap(), containers);
     assert_eq!(market.state(lease).await.unwrap(), Some(LeaseState::Active));
-    market.tenant.json(&["close", &lease.to_string()]).await.unwrap();
-    market.nothing_left(lease).await.unwrap();
+    market.close(lease).await.unwrap();
     market.balanced().await.unwrap();
 }
 
@@ -200,6 +201,7 @@ async fn a_tenant_without_its_machine_finds_everything_by_its_key() {
     assert_eq!(String::from_utf8_lossy(&shell.stdout).trim(), "lost");
     assert!(answers(&url, "nonce lost").await);
     new.json(&["close", &lease.to_string()]).await.unwrap();
+    market.nothing_left(lease).await.unwrap();
     market.balanced().await.unwrap();
 }
 
@@ -211,7 +213,6 @@ async fn a_provider_on_postgres_serves_the_same_story() {
     let market = Market::on(network, NodePlan { extra, ..NodePlan::new("fair") }).await.unwrap();
     let (lease, url) = market.deploy("postgres").await.unwrap();
     assert!(answers(&url, "nonce postgres").await);
-    market.tenant.json(&["close", &lease.to_string()]).await.unwrap();
-    market.nothing_left(lease).await.unwrap();
+    market.close(lease).await.unwrap();
     market.balanced().await.unwrap();
 }

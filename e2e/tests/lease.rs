@@ -30,8 +30,7 @@ async fn a_nonce_comes_back_the_bill_is_exact_and_nothing_is_left() {
 
     // Two thousand seconds later it is closed; what runs on the machine goes.
     market.network.anvil.advance(2_000).await.unwrap();
-    market.tenant.json(&["close", &id]).await.unwrap();
-    market.nothing_left(lease).await.unwrap();
+    market.close(lease).await.unwrap();
     assert!(!http::answers(&url, "").await, "the URL still answers");
     bill::is_exact(&market, lease).await.unwrap();
 }
@@ -62,6 +61,5 @@ async fn an_update_to_two_replicas_fails_no_request() {
     assert_eq!(failed, 0, "of {asked}");
     assert!(http::answers(&url, "nonce two").await);
     assert_eq!(market.containers(lease).await.unwrap().len(), 2);
-    market.tenant.json(&["close", &id]).await.unwrap();
-    market.nothing_left(lease).await.unwrap();
+    market.close(lease).await.unwrap();
 }

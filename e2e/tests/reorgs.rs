@@ -55,8 +55,7 @@ async fn a_confirmation_taken_away_is_made_again_while_the_workload_runs_on() {
     market.network.anvil.advance(2_000).await.unwrap();
     assert!(answers(&url, "nonce confirmed").await);
     assert_eq!(market.containers(lease).await.unwrap(), before);
-    market.tenant.json(&["close", &lease.to_string()]).await.unwrap();
-    market.nothing_left(lease).await.unwrap();
+    market.close(lease).await.unwrap();
     bill::is_exact(&market, lease).await.unwrap();
 }
 
@@ -78,6 +77,7 @@ async fn a_match_taken_away_is_made_again_while_the_workload_runs_on() {
     eventually("the workload", SOON, served).await.unwrap();
     assert_eq!(market.containers(lease).await.unwrap(), before);
     assert_eq!(count::<ILeaseBook::LeaseConfirmed>(&market, book, |e| e.lease == id).await, 1);
+    market.close(lease).await.unwrap();
     market.balanced().await.unwrap();
 }
 
@@ -127,12 +127,13 @@ async fn an_order_taken_away_for_good_ends_the_workload_when_no_reorg_can_bring_
     assert!(!answers(&url, "").await, "the URL still answers");
 
     // The next order has its place: a bid, a match by the matchmaker, a workload.
-    let (next, url) = market.deploy("next").await.unwrap();
+    let (lease, url) = market.deploy("next").await.unwrap();
     assert!(answers(&url, "nonce next").await);
-    let next = U256::from(next);
+    let next = U256::from(lease);
     assert_eq!(count::<IOrderBook::BidPlaced>(&market, book.order_book, |e| e.order == next).await, 1);
     let matched =
         events::last::<IOrderBook::OrderMatched>(chain, book.order_book, |e| e.order == next).await.unwrap();
     assert_eq!(matched.event.keeper, market.matchmaker.key.address());
+    market.close(lease).await.unwrap();
     market.balanced().await.unwrap();
 }
