@@ -54,7 +54,7 @@ pub struct AddressBook {
 #[derive(Debug, thiserror::Error)]
 pub enum AddressBookError {
     /// The file cannot be read.
-    #[error("cannot read the address book {path}: {source}; `iono admin deploy` writes one")]
+    #[error("cannot read the address book {path}: {source}; ask for it who deployed the contracts with `iono admin deploy`")]
     Read {
         /// The file.
         path: PathBuf,

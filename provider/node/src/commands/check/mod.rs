@@ -80,7 +80,10 @@ async fn hot_key(config: &Config, checks: &mut Vec<Checked>) -> Option<Address> 
             Some(key.address())
         }
         Err(error) => {
-            checks.push(failed("hot key", format!("{error:#}; `iono wallet new` makes one")));
+            checks.push(failed(
+                "hot key",
+                format!("{error}; `iono wallet new` makes one, see the first hour in docs/provider.md"),
+            ));
             keystore::address(&config.keys.hot_key).ok().flatten()
         }
     }
