@@ -8,8 +8,8 @@ use alloy::providers::{DynProvider, Provider, ProviderBuilder};
 use alloy::rpc::types::{Filter, Log};
 use alloy::sol_types::SolEvent;
 use iono_bindings::{
-    AddressBook, IEscrow, ILeaseAccess, ILeaseBook, IMatchPolicy, IOrderBook, IPaymentTokens,
-    IProviderRegistry, IStakingManager, errors,
+    AddressBook, IEscrow, IFoundationDelegation, ILeaseAccess, ILeaseBook, IMatchPolicy, IOrderBook,
+    IPaymentTokens, IProviderRegistry, IStakingManager, errors,
 };
 use url::Url;
 
@@ -80,6 +80,17 @@ impl Chain {
 
     pub(crate) fn staking(&self) -> IStakingManager::IStakingManagerInstance<DynProvider> {
         IStakingManager::new(self.book.staking_manager, self.rpc.clone())
+    }
+
+    /// What holds the foundation's delegations.
+    pub(crate) fn foundation(
+        &self,
+    ) -> Result<IFoundationDelegation::IFoundationDelegationInstance<DynProvider>> {
+        let at = self.book.foundation_delegation.ok_or_else(|| {
+            Failure::new(Kind::Setup, "the address book names no contract for the foundation's delegations")
+                .hint("`iono admin deploy` adds what is missing and writes the book anew")
+        })?;
+        Ok(IFoundationDelegation::new(at, self.rpc.clone()))
     }
 
     pub(crate) fn policies(&self) -> IMatchPolicy::IMatchPolicyInstance<DynProvider> {

@@ -2,6 +2,7 @@
 
 mod admin;
 mod admin_deploy;
+mod admin_foundation;
 mod admin_terms;
 mod bids;
 mod cash_out;

@@ -18,6 +18,7 @@ import {Escrow} from "../src/payment/Escrow.sol";
 import {PaymentTokens} from "../src/payment/PaymentTokens.sol";
 import {ProviderRegistry} from "../src/provider/ProviderRegistry.sol";
 import {EraClock} from "../src/staking/EraClock.sol";
+import {FoundationDelegation} from "../src/staking/FoundationDelegation.sol";
 import {StakingManager} from "../src/staking/StakingManager.sol";
 import {DevDollar} from "../src/token/DevDollar.sol";
 import {SPON} from "../src/token/SPON.sol";
@@ -81,6 +82,18 @@ contract Deploy is Script, Parameters {
             "StakingManager",
             type(StakingManager).creationCode,
             abi.encode(authority, _at("Spon"), _at("ProviderRegistry"), _at("EraClock"), unbonding(), slashers)
+        );
+        _put(
+            "FoundationDelegation",
+            type(FoundationDelegation).creationCode,
+            abi.encode(
+                _at("Spon"),
+                _at("StakingManager"),
+                _at("ProviderRegistry"),
+                foundation(_deployer),
+                foundationThreshold(),
+                foundationTerm()
+            )
         );
         _put(
             "Escrow",
@@ -182,7 +195,7 @@ contract Deploy is Script, Parameters {
         vm.serializeUint(book, "chainId", block.chainid);
         vm.serializeUint(book, "startBlock", startBlock);
         vm.serializeAddress(book, "deployer", _deployer);
-        string[14] memory names = [
+        string[15] memory names = [
             "AccessManager",
             "Spon",
             "PaymentTokens",
@@ -190,6 +203,7 @@ contract Deploy is Script, Parameters {
             "EraClock",
             "ProviderRegistry",
             "StakingManager",
+            "FoundationDelegation",
             "Escrow",
             "OrderBook",
             "LeaseBook",

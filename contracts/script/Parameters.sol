@@ -24,7 +24,7 @@ abstract contract Parameters is CommonBase {
         return vm.envOr("ADMIN", deployer);
     }
 
-    /// @notice Who earns the market's fees.
+    /// @notice Who earns the market's fees and delegates to newcomers.
     function foundation(address deployer) internal view returns (address) {
         return vm.envOr("FOUNDATION", deployer);
     }
@@ -61,6 +61,16 @@ abstract contract Parameters is CommonBase {
 
     function unbonding() internal view returns (uint256) {
         return vm.envOr("UNBONDING", uint256(7 days));
+    }
+
+    /// @notice Utilisation of a provider, in basis points, from which on the foundation may reclaim its delegation.
+    function foundationThreshold() internal view returns (uint256) {
+        return vm.envOr("FOUNDATION_THRESHOLD", uint256(5000));
+    }
+
+    /// @notice Seconds after which it may in any case.
+    function foundationTerm() internal view returns (uint256) {
+        return vm.envOr("FOUNDATION_TERM", uint256(180 days));
     }
 
     function sponPrice() internal view returns (uint256) {

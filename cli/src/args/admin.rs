@@ -39,6 +39,9 @@ pub(crate) enum Admin {
     /// A provider's trust tier
     #[command(subcommand)]
     Provider(Provider),
+    /// What the foundation delegates to newcomers
+    #[command(subcommand)]
+    Foundation(Foundation),
     /// Collect the market's fees and send them to the foundation (anyone)
     ///
     /// Fees wait on the ledgers of the providers whose leases were paid.
@@ -50,6 +53,40 @@ pub(crate) enum Admin {
         #[arg(long)]
         token: Option<String>,
     },
+}
+
+/// The foundation's delegations: kept until a provider is well used, or until the promise to it ends.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Foundation {
+    /// Delegate to a provider; counts from the next era (foundation)
+    #[command(after_help = "Examples:\n  iono admin foundation delegate 3 500")]
+    Delegate {
+        /// The provider
+        provider: u32,
+        /// Whole SPON
+        amount: String,
+    },
+    /// Start to take a delegation back; withdrawable after the unbonding time (foundation)
+    ///
+    /// Refused while the provider has leased less of its capacity than the threshold and the promise to it holds.
+    #[command(
+        after_help = "Examples:\n  iono admin foundation reclaim 3 all\n  iono admin foundation reclaim 3 250"
+    )]
+    Reclaim {
+        /// The provider
+        provider: u32,
+        /// Whole SPON, or `all`
+        amount: String,
+    },
+    /// Pay the foundation what has unbonded; all that is ripe if no request is named (anyone)
+    #[command(after_help = "Examples:\n  iono admin foundation withdraw\n  iono admin foundation withdraw 9")]
+    Withdraw {
+        /// The request
+        request: Option<u64>,
+    },
+    /// Where the foundation delegates, how well those providers are used, what unbonds
+    #[command(after_help = "Examples:\n  iono admin foundation show\n  iono admin foundation show --json")]
+    Show,
 }
 
 /// Providers as governance sees them.
@@ -104,7 +141,8 @@ fn change(text: &str) -> Result<Change, String> {
 /// Runs the repository's Foundry script. Addresses depend on the deployer alone (CREATE3), and what is there already is
 /// left alone. The market's first parameters are taken from the environment: HOLDBACK (3600 s), CONFIRM_WINDOW (60 s),
 /// MAX_PAUSE (7 days), ERA_LENGTH (1 day), UNBONDING (7 days), COMMISSION (2000 bp), PAYER_FEE and RECEIVER_FEE (200 bp),
-/// BID_BLOCKS (2), BRACKET (1500 cents), MATCH_FEE (5 cents), MIN_DEPOSIT (500 cents), ADMIN and FOUNDATION (the deployer).
+/// BID_BLOCKS (2), BRACKET (1500 cents), MATCH_FEE (5 cents), MIN_DEPOSIT (500 cents), FOUNDATION_THRESHOLD (5000 bp),
+/// FOUNDATION_TERM (180 days), ADMIN and FOUNDATION (the deployer).
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

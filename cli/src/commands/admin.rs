@@ -7,7 +7,7 @@ use iono_matching::Weights;
 use iono_primitives::money::{format_decimal, parse_decimal};
 use serde_json::json;
 
-use super::{admin_terms, cash_out};
+use super::{admin_foundation, admin_terms, cash_out};
 use crate::args::admin::{Admin, Policy, Provider, Terms, Token as Args, Weights as WeightArgs};
 use crate::chain::Call;
 use crate::context::Context;
@@ -36,6 +36,7 @@ pub(crate) async fn run(context: &Context, args: Admin) -> Result<Report> {
         Admin::Provider(Provider::Tier { provider, tier }) => {
             admin_terms::trust_tier(context, provider, tier).await
         }
+        Admin::Foundation(args) => admin_foundation::run(context, args).await,
         Admin::CollectFees { token } => cash_out::collect_fees(context, token.as_deref()).await,
     }
 }

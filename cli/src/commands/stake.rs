@@ -37,7 +37,7 @@ pub(crate) async fn run(context: &Context, args: Stake) -> Result<Report> {
     }
 }
 
-async fn pay(chain: &Chain, sender: &Sender, spon: &Token, amount: &str) -> Result<U256> {
+pub(super) async fn pay(chain: &Chain, sender: &Sender, spon: &Token, amount: &str) -> Result<U256> {
     let tokens = spon.parse(amount)?;
     let held = spon.balance(chain, sender.address()).await?;
     if held < tokens {
@@ -79,7 +79,7 @@ async fn add(chain: &Chain, sender: &Sender, spon: &Token, provider: u32, amount
     .await
 }
 
-async fn approve(
+pub(super) async fn approve(
     sender: &Sender,
     spon: &Token,
     spender: Address,
@@ -106,7 +106,7 @@ async fn delegate(
     let staking = chain.book.staking_manager;
     let mut sent = Vec::new();
     approve(sender, spon, staking, tokens, &mut sent).await?;
-    let floor = shares_for(chain, provider, tokens).await? * U256::from(SLIPPAGE) / U256::from(1_000);
+    let floor = least_shares(chain, provider, tokens).await?;
     let call = IStakingManager::delegateCall { provider: U256::from(provider), tokens, minShares: floor };
     let doing = format!("delegate {} to provider {provider}", spon.show(tokens));
     let step = Step::new("delegate", doing, staking, &call);
@@ -114,8 +114,13 @@ async fn delegate(
     done(sender, step, sent, json!({ "provider": provider, "delegated": spon.plain(tokens) }), text).await
 }
 
+/// Shares that a delegation of `tokens` must give at least.
+pub(super) async fn least_shares(chain: &Chain, provider: u32, tokens: U256) -> Result<U256> {
+    Ok(shares_for(chain, provider, tokens).await? * U256::from(SLIPPAGE) / U256::from(1_000))
+}
+
 /// Shares that `tokens` are worth in a provider's pool now.
-async fn shares_for(chain: &Chain, provider: u32, tokens: U256) -> Result<U256> {
+pub(super) async fn shares_for(chain: &Chain, provider: u32, tokens: U256) -> Result<U256> {
     let unit = U256::from(10).pow(U256::from(18));
     let worth = chain
         .staking()
@@ -228,16 +233,16 @@ async fn done(
 }
 
 /// An unbonding request that has not been withdrawn.
-struct Request {
-    id: u64,
-    provider: u32,
+pub(super) struct Request {
+    pub(super) id: u64,
+    pub(super) provider: u32,
     /// Provider that it goes to; 0 when it goes to the staker.
     target: u32,
-    tokens: U256,
-    until: u64,
+    pub(super) tokens: U256,
+    pub(super) until: u64,
 }
 
-async fn requests(chain: &Chain, account: Address) -> Result<Vec<Request>> {
+pub(super) async fn requests(chain: &Chain, account: Address) -> Result<Vec<Request>> {
     // Redelegations emit the same event and thaw alike.
     let started = chain
         .all_events::<IStakingManager::UnbondingStarted>(

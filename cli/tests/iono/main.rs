@@ -5,6 +5,7 @@
 mod chain;
 mod docs;
 mod errors;
+mod foundation;
 mod help;
 mod host;
 mod leases;

@@ -1,24 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.37;
 
+import {ProviderRegistry} from "../../src/provider/ProviderRegistry.sol";
 import {EraClock} from "../../src/staking/EraClock.sol";
+import {FoundationDelegation} from "../../src/staking/FoundationDelegation.sol";
 import {StakingManager} from "../../src/staking/StakingManager.sol";
 import {SPON} from "../../src/token/SPON.sol";
 import {Test} from "forge-std/Test.sol";
 
-/// @title  StakeHandler: any order of stake, delegate, unstake, redelegate, withdraw, slash, reward and time
-/// @notice Nothing it does may revert: every amount is bounded to what is possible. It books what came in and went out.
+/// @title  StakeHandler: any order of stake, delegate, unstake, redelegate, withdraw, slash, reward, reclaim and time
+/// @notice Nothing it does may revert: every amount is bounded to what is possible. It books what came in and went out. It
+///         acts as the lease book too, which slashes and leases capacity.
 contract StakeHandler is Test {
     uint256 private constant MAX = 100_000e18;
 
     SPON private immutable SPON_;
     StakingManager private immutable STAKING;
     EraClock private immutable CLOCK;
-    address private immutable SLASHER;
+    ProviderRegistry private immutable REGISTRY;
+    FoundationDelegation private immutable SUPPORT;
+    address private immutable LEASE_BOOK;
 
     uint256[2] public providers;
     address[2] public owners;
-    address[5] public stakers; // the owners and three delegators
+    address[6] public stakers; // the owners, three delegators, and what holds the foundation's delegations
+    uint256[2] public leased;
 
     uint256 public cameIn;
     uint256 public wentOut;
@@ -29,11 +35,13 @@ contract StakeHandler is Test {
         SPON spon,
         StakingManager staking,
         EraClock clock,
-        address slasher,
+        ProviderRegistry registry,
+        FoundationDelegation support,
+        address leaseBook,
         uint256[2] memory providers_,
-        address[5] memory stakers_
+        address[6] memory stakers_
     ) {
-        (SPON_, STAKING, CLOCK, SLASHER) = (spon, staking, clock, slasher);
+        (SPON_, STAKING, CLOCK, REGISTRY, SUPPORT, LEASE_BOOK) = (spon, staking, clock, registry, support, leaseBook);
         (providers, stakers, owners) = (providers_, stakers_, [stakers_[0], stakers_[1]]);
     }
 
@@ -82,10 +90,16 @@ contract StakeHandler is Test {
         uint256 index = seed % open.length;
         (address staker,,,, uint256 until) = STAKING.requestOf(open[index]);
         if (vm.getBlockTimestamp() < until) vm.warp(until);
-        uint256 before = SPON_.balanceOf(staker);
-        vm.prank(staker);
-        STAKING.withdraw(open[index]);
-        wentOut += SPON_.balanceOf(staker) - before;
+        bool foundations = staker == address(SUPPORT);
+        address paid = foundations ? SUPPORT.foundation() : staker;
+        uint256 before = SPON_.balanceOf(paid);
+        if (foundations) {
+            SUPPORT.withdraw(open[index]);
+        } else {
+            vm.prank(staker);
+            STAKING.withdraw(open[index]);
+        }
+        wentOut += SPON_.balanceOf(paid) - before;
         open[index] = open[open.length - 1];
         open.pop();
     }
@@ -99,7 +113,7 @@ contract StakeHandler is Test {
         else if (seed % 11 == 0) tokens = type(uint256).max - tokens;
         else tokens = bound(tokens, 0, all / 4);
         uint256 supply = SPON_.totalSupply();
-        vm.prank(SLASHER);
+        vm.prank(LEASE_BOOK);
         uint256 taken = STAKING.slash(provider, tokens, "invariant");
         slashed += taken;
         uint256 due = tokens < all ? tokens : all;
@@ -116,6 +130,43 @@ contract StakeHandler is Test {
         vm.prank(stakers[2]);
         STAKING.addReward(provider, tokens);
         cameIn += tokens;
+    }
+
+    function supportProvider(uint256 seed, uint256 tokens) external {
+        uint256 provider = providers[seed % 2];
+        tokens = bound(tokens, 2e15, MAX);
+        if (!_buys(provider, tokens)) return;
+        vm.prank(SUPPORT.foundation());
+        SUPPORT.delegate(provider, tokens, 0);
+        cameIn += tokens;
+    }
+
+    /// Succeeds if and only if the provider has come far enough or the term is over.
+    function reclaim(uint256 seed, uint256 shares) external {
+        uint256 provider = providers[seed % 2];
+        uint256 held = STAKING.sharesOf(provider, address(SUPPORT));
+        if (held == 0) return;
+        shares = bound(shares, 1, held);
+        uint256 utilisation = leased[seed % 2] < 8 ? leased[seed % 2] * 10_000 / 8 : 10_000;
+        bool due = utilisation >= SUPPORT.threshold() || vm.getBlockTimestamp() >= SUPPORT.committedUntil(provider);
+        vm.prank(SUPPORT.foundation());
+        try SUPPORT.reclaim(provider, shares) returns (uint256 request) {
+            assertTrue(due, "I10: taken away too early");
+            open.push(request);
+        } catch {
+            assertFalse(due, "I10: kept too long");
+        }
+    }
+
+    /// Of the 8 units that a provider has, or beyond.
+    function lease(uint256 seed, uint256 units) external {
+        uint256 now_ = leased[seed % 2];
+        units = bound(units, 0, 10);
+        vm.startPrank(LEASE_BOOK);
+        if (units > now_) REGISTRY.take(providers[seed % 2], units - now_, 0);
+        else REGISTRY.give(providers[seed % 2], now_ - units, 0);
+        vm.stopPrank();
+        leased[seed % 2] = units;
     }
 
     function pass(uint256 secs) external {

@@ -6,7 +6,7 @@ import {Profile, ProfileFlags} from "../../src/lib/Types.sol";
 import {StakeBase} from "../staking/StakeBase.sol";
 import {StakeHandler} from "./StakeHandler.sol";
 
-/// @title  StakeInvariants: what holds after any order of stake, delegate, redelegate, slash, unbond and withdraw
+/// @title  StakeInvariants: what holds after any order of stake, delegate, redelegate, slash, unbond, reclaim and withdraw
 /// @notice I1  the contract's SPON = Σ active + Σ thawing, to the wei
 ///         I2  all that came in = what went out + what was slashed + what is there
 ///         I3  Σ holders' shares + nobody's = the pool's shares
@@ -16,6 +16,8 @@ import {StakeHandler} from "./StakeHandler.sol";
 ///         I7  shares ≤ 10^6 × tokens, so nothing can overflow
 ///         I8  stake and sufficiency in the profile word = what a synchronisation now would write
 ///         I9  nothing that is possible reverts (fail-on-revert)
+///         I10 the foundation reclaims when utilisation or term allow it and never else (in the handler), and what it gets
+///             back does not stop on the way
 contract StakeInvariants is StakeBase {
     using ProfileWord for Profile;
 
@@ -24,11 +26,14 @@ contract StakeInvariants is StakeBase {
     function setUp() public override {
         super.setUp();
         address carol = makeAddr("carol");
-        address[5] memory stakers = [owner, otherOwner, alice, bob, carol];
+        address[6] memory stakers = [owner, otherOwner, alice, bob, carol, address(support)];
         for (uint256 i; i < 5; ++i) {
             _fund(stakers[i], 150_000_000e18);
         }
-        handler = new StakeHandler(spon, staking, clock, leaseBook, [provider, other], stakers);
+        _fund(foundation, 150_000_000e18);
+        vm.prank(foundation);
+        spon.approve(address(support), type(uint256).max);
+        handler = new StakeHandler(spon, staking, clock, registry, support, leaseBook, [provider, other], stakers);
         targetContract(address(handler));
     }
 
@@ -43,7 +48,7 @@ contract StakeInvariants is StakeBase {
             held += tokens + thawing_;
 
             uint256 sum = shares == 0 ? 0 : DEAD;
-            for (uint256 i; i < 5; ++i) {
+            for (uint256 i; i < 6; ++i) {
                 sum += staking.sharesOf(ids[p], handler.stakers(i));
             }
             assertEq(sum, shares, "I3");
@@ -53,6 +58,8 @@ contract StakeInvariants is StakeBase {
         }
         assertEq(spon.balanceOf(address(staking)), held, "I1");
         assertEq(handler.cameIn(), handler.wentOut() + handler.slashed() + held, "I2");
+
+        assertEq(spon.balanceOf(address(support)), 0, "I10");
 
         uint256 count = handler.openCount();
         for (uint256 i; i < count; ++i) {

@@ -1,18 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.37;
 
+import {FoundationDelegation} from "../../src/staking/FoundationDelegation.sol";
+import {Built} from "../Built.sol";
 import {ProviderBase} from "../provider/ProviderBase.sol";
 
-/// @title  StakeBase: two providers, their owners and three delegators, all with SPON
+/// @title  StakeBase: two providers, their owners, two delegators and the foundation, all with SPON
 abstract contract StakeBase is ProviderBase {
     /// What an empty pool's first deposit leaves to nobody.
     uint256 internal constant DEAD = 1e15;
+    /// Of the foundation's delegations: half of the capacity, in bp.
+    uint256 internal constant THRESHOLD = 5000;
+    uint256 internal constant TERM = 90 days;
 
     uint256 internal provider;
     uint256 internal other;
     address internal otherOwner = makeAddr("other owner");
     address internal alice = makeAddr("alice");
     address internal bob = makeAddr("bob");
+    address internal foundation = makeAddr("foundation");
+    FoundationDelegation internal support;
 
     function setUp() public virtual override {
         super.setUp();
@@ -22,6 +29,12 @@ abstract contract StakeBase is ProviderBase {
         _fund(otherOwner, 1_000_000e18);
         _fund(alice, 1_000_000e18);
         _fund(bob, 1_000_000e18);
+        support = FoundationDelegation(
+            Built.make("FoundationDelegation", abi.encode(spon, staking, registry, foundation, THRESHOLD, TERM))
+        );
+        _fund(foundation, 1_000_000e18);
+        vm.prank(foundation);
+        spon.approve(address(support), type(uint256).max);
     }
 
     function _stake(uint256 tokens) internal returns (uint256 shares) {

@@ -45,6 +45,9 @@ pub struct AddressBook {
     /// Who deployed it; on a devnet it was given the supply of SPON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployer: Option<Address>,
+    /// What holds the foundation's delegations; older deployments have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foundation_delegation: Option<Address>,
     /// Payment tokens by symbol.
     #[serde(default)]
     pub tokens: BTreeMap<String, Address>,
@@ -54,7 +57,9 @@ pub struct AddressBook {
 #[derive(Debug, thiserror::Error)]
 pub enum AddressBookError {
     /// The file cannot be read.
-    #[error("cannot read the address book {path}: {source}; ask for it who deployed the contracts with `iono admin deploy`")]
+    #[error(
+        "cannot read the address book {path}: {source}; ask for it who deployed the contracts with `iono admin deploy`"
+    )]
     Read {
         /// The file.
         path: PathBuf,

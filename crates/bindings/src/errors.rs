@@ -8,8 +8,8 @@ use alloy::transports::{RpcError, TransportErrorKind};
 use iono_primitives::{CloseReason, LeaseState, OrderState};
 
 use crate::generated::{
-    IBlsVerifier, IEscrow, ILeaseAccess, ILeaseBook, IMatchPolicy, IOrderBook, IPaymentTokens,
-    IProviderAccount, IProviderRegistry, IRandomness, IRatings, IStakingManager,
+    IBlsVerifier, IEscrow, IFoundationDelegation, ILeaseAccess, ILeaseBook, IMatchPolicy, IOrderBook,
+    IPaymentTokens, IProviderAccount, IProviderRegistry, IRandomness, IRatings, IStakingManager,
 };
 use crate::tokens::IERC20;
 
@@ -83,6 +83,7 @@ fn words(data: &[u8]) -> Explained {
         .or_else(|| escrow(data))
         .or_else(|| provider_registry(data))
         .or_else(|| staking(data))
+        .or_else(|| foundation(data))
         .or_else(|| rest(data))
         .unwrap_or_else(|| Explained {
             code: String::new(),
@@ -173,7 +174,10 @@ fn order_book(data: &[u8]) -> Option<Explained> {
         ),
         E::OrderBook_Outbid(e) if e.holder == e.provider => say(
             "OrderBook_Outbid",
-            format!("provider {} has bid less for order {} already; a bid cannot be raised", e.holder, e.order),
+            format!(
+                "provider {} has bid less for order {} already; a bid cannot be raised",
+                e.holder, e.order
+            ),
             "the lower bid stands",
         ),
         E::OrderBook_Outbid(e) => say(
@@ -346,6 +350,26 @@ fn staking(data: &[u8]) -> Option<Explained> {
             "StakingManager_UnknownProvider",
             format!("there is no provider {}", e.provider),
             "register first",
+        ),
+        other => plain(&other),
+    })
+}
+
+fn foundation(data: &[u8]) -> Option<Explained> {
+    use IFoundationDelegation::IFoundationDelegationErrors as E;
+    Some(match E::abi_decode(data).ok()? {
+        E::FoundationDelegation_NotFoundation(e) => say(
+            "FoundationDelegation_NotFoundation",
+            format!("{} is not the foundation", e.caller),
+            "others delegate with `iono stake delegate`",
+        ),
+        E::FoundationDelegation_Committed(e) => say(
+            "FoundationDelegation_Committed",
+            format!(
+                "provider {} has leased {} bp of its capacity, below {} bp, and the promise to it holds until {} (unix seconds)",
+                e.provider, e.utilisation, e.threshold, e.committedUntil
+            ),
+            "wait for either",
         ),
         other => plain(&other),
     })
