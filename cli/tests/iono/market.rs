@@ -26,9 +26,11 @@ async fn gpus_are_found_by_their_plain_name_and_providers_say_their_prices() {
     let _mixed = Host::start(&devnet, 3, shown(several, &[("h100", "1.5"), ("rtx4090", "0.35")])).await;
     // Several models as well, and nobody answers there.
     let silent = ProviderSetup::new(devnet.anvil.key(5), devnet.anvil.key(6));
-    let port = iono_testkit::free_port().unwrap();
+    // Bound and not listening: nobody else gets the port meanwhile.
+    let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let silent = ProviderSetup {
-        endpoint: format!("127.0.0.1:{port}"),
+        endpoint: nobody.local_addr().unwrap().to_string(),
         capacity: machine(&[("l4", 1), ("t4", 1)]),
         ..silent
     };
