@@ -13,6 +13,7 @@ use crate::inner::Inner;
 use crate::labels::Container;
 use crate::network::Plan;
 use crate::rollout::Rollout;
+use crate::services::{Member, members};
 use crate::spec;
 
 /// Tries when another provider on the same engine takes the addresses that were chosen, or the engine is still at work
@@ -112,20 +113,23 @@ impl Inner {
     ) -> Result<Option<Vec<Container>>, RuntimeError> {
         self.guard.set_up().await?;
         let bridge = self.names.bridge(lease);
+        let mut members = members(existing);
         if plan.exists {
-            self.guard.admit(&bridge, false).await?;
+            self.guard.admit(&bridge, members, false).await?;
             return Ok(Some(Vec::new()));
         }
         let mut addresses = Addresses::new(plan, existing);
         let mut first = Vec::new();
         for rollout in rollouts.iter().filter(|rollout| rollout.is_first()) {
             for (replica, spec, _) in &rollout.replicas {
-                first.push(self.create(rollout, *replica, spec, addresses.next()?));
+                let address = addresses.next()?;
+                members.insert(address, Member::of(rollout.service));
+                first.push(self.create(rollout, *replica, spec, address));
             }
         }
         let (network, guard, created) = tokio::join!(
             self.make_network(lease, plan.subnet),
-            self.guard.admit(&bridge, true),
+            self.guard.admit(&bridge, members, true),
             join_all(first)
         );
         guard?;

@@ -1,23 +1,33 @@
-//! The egress guard: iptables rules that keep leases' containers away from private networks, the host and other leases.
+//! The egress guard: iptables rules that keep leases' containers away from private networks, the host, other leases, and
+//! from what their own lease's services do not expose.
 //!
 //! Every lease bridge is named `iono…`, so two shared chains serve all leases of all providers on the node: forwarded
-//! packets pass `IONO-EGRESS` (from `DOCKER-USER`, which the engine never touches), packets to the host `IONO-HOST`.
-//! Answers to established connections pass, so the router reaches containers; a lease adds one rule for itself, which
-//! lets its own services talk where the kernel filters bridged packets. IPv6 is off on leases' networks.
+//! packets pass `IONO-EGRESS` (from `DOCKER-USER`), packets to the host `IONO-HOST`. Answers to established connections
+//! pass, so the router reaches containers. A lease adds a chain with its bridge's name for packets between its own
+//! containers (`services`). IPv6 is off on leases' networks.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use iono_runtime::RuntimeError;
-use tokio::process::Command;
 use tokio::sync::OnceCell;
 
 use crate::Egress;
+use crate::inner::Inner;
+use crate::iptables::{has, insert, list, restore};
+use crate::services::{Jumps, Members, members};
+use crate::volumes::failed;
 
-const FORWARD: &str = "IONO-EGRESS";
+/// The chain for forwarded packets.
+pub(crate) const FORWARD: &str = "IONO-EGRESS";
 const INPUT: &str = "IONO-HOST";
 const BRIDGES: &str = "iono+";
+/// The engine's chain for rules of the machine's owner, which come before its own and which it never touches.
+const OWNERS: &str = "DOCKER-USER";
+/// Whether packets between two ports of one bridge pass iptables. The engine sees to it when it makes a lease's network.
+const BRIDGED: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 
 /// What is not the internet: RFC 1918, 6598, 3927, 6890 and multicast.
 const PRIVATE: [&str; 11] = [
@@ -39,49 +49,57 @@ pub(crate) struct Guard {
     egress: Egress,
     dns: Vec<Ipv4Addr>,
     ready: Mutex<Arc<OnceCell<()>>>,
-    /// Bridges whose own rule is known to be there.
-    bridges: Mutex<HashSet<String>>,
+    /// The containers for which each lease's chain was written, by its bridge. One change at a time.
+    leases: tokio::sync::Mutex<HashMap<String, Members>>,
 }
 
 impl Guard {
     pub(crate) fn new(egress: Egress, dns: &[IpAddr]) -> Self {
         let dns =
             dns.iter().filter_map(|ip| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None }).collect();
-        Self { egress, dns, ready: Mutex::default(), bridges: Mutex::default() }
+        Self { egress, dns, ready: Mutex::default(), leases: tokio::sync::Mutex::default() }
+    }
+
+    /// Whether these rules are this runtime's to set.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.egress == Egress::Guard
     }
 
     /// Sets the shared rules where they are missing; once per process.
     pub(crate) async fn set_up(&self) -> Result<(), RuntimeError> {
-        if self.egress == Egress::External {
+        if !self.is_ours() {
             return Ok(());
         }
         let ready = Arc::clone(&self.ready.lock().unwrap_or_else(PoisonError::into_inner));
         ready.get_or_try_init(|| self.install()).await.map(drop)
     }
 
-    /// Sets the rules of these bridges, and the shared ones, again where somebody flushed them: a reboot, another
-    /// firewall's reload.
-    pub(crate) async fn heal(&self, bridges: &[String]) -> Result<(), RuntimeError> {
-        if self.egress == Egress::External {
+    /// Sets the shared rules and those of all leases again where somebody flushed them: a reboot, another firewall's
+    /// reload. `found` are leases that this process may not know yet.
+    pub(crate) async fn heal(&self, found: HashMap<String, Members>) -> Result<(), RuntimeError> {
+        if !self.is_ours() {
             return Ok(());
         }
         if self.missing().await.is_some() {
             tracing::warn!("the egress guard's iptables rules were missing; they are set again");
             *self.ready.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
-            self.set_up().await?;
         }
-        for bridge in bridges {
-            self.lock().remove(bridge);
-            self.admit(bridge, false).await?;
+        self.set_up().await?;
+        let mut leases = self.leases.lock().await;
+        for (bridge, members) in found {
+            leases.entry(bridge).or_insert(members);
         }
-        Ok(())
+        Jumps::read().await.write(&leases).await
     }
 
     /// The first shared rule that is not there.
     async fn missing(&self) -> Option<String> {
+        if std::fs::read_to_string(BRIDGED).is_ok_and(|value| value.trim() == "0") {
+            return Some("net.bridge.bridge-nf-call-iptables = 1 (sysctl)".to_owned());
+        }
         for (chain, rule) in [
-            ("DOCKER-USER", vec!["-i", BRIDGES, "-j", FORWARD]),
-            ("FORWARD", vec!["-j", "DOCKER-USER"]),
+            (OWNERS, vec!["-i", BRIDGES, "-j", FORWARD]),
+            ("FORWARD", vec!["-j", OWNERS]),
             ("INPUT", vec!["-i", BRIDGES, "-j", INPUT]),
             (INPUT, vec!["-j", "DROP"]),
             (FORWARD, vec!["-d", "10.0.0.0/8", "-j", "DROP"]),
@@ -96,6 +114,9 @@ impl Guard {
 
     /// Fills the chains in one transaction, so that there is no moment without rules, and sends traffic into them.
     async fn install(&self) -> Result<(), RuntimeError> {
+        if Path::new(BRIDGED).exists() {
+            std::fs::write(BRIDGED, "1").map_err(|error| failed("write", Path::new(BRIDGED), &error))?;
+        }
         let mut rules = format!("*filter\n:{INPUT} - [0:0]\n");
         if !has(FORWARD, &["-d", "240.0.0.0/4", "-j", "DROP"]).await {
             rules += &format!(":{FORWARD} - [0:0]\n");
@@ -106,11 +127,17 @@ impl Guard {
         rules += &format!(
             "-A {INPUT} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n-A {INPUT} -j DROP\nCOMMIT\n"
         );
+        if list("filter", OWNERS).await.is_empty() {
+            rules = format!("*filter\n:{OWNERS} - [0:0]\nCOMMIT\n{rules}");
+        }
         restore(&rules).await?;
-        for (from, to) in [("DOCKER-USER", FORWARD), ("INPUT", INPUT)] {
-            let rule = ["-i", BRIDGES, "-j", to];
-            if !has(from, &rule).await {
-                iptables(&["-I", from, "1"], &rule).await?;
+        for (from, rule) in [
+            (OWNERS, &["-i", BRIDGES, "-j", FORWARD][..]),
+            ("INPUT", &["-i", BRIDGES, "-j", INPUT]),
+            ("FORWARD", &["-j", OWNERS]),
+        ] {
+            if !has(from, rule).await {
+                insert(from, rule).await?;
             }
         }
         Ok(())
@@ -127,86 +154,66 @@ impl Guard {
         rules
     }
 
-    /// Lets the services of one lease talk to each other; `fresh` when its network was just made.
-    pub(crate) async fn admit(&self, bridge: &str, fresh: bool) -> Result<(), RuntimeError> {
-        if self.egress == Egress::External || self.lock().contains(bridge) {
+    /// Lets the containers of a lease talk as they may; those that it has already stay. `fresh` when its network is only
+    /// being made, for exactly these.
+    pub(crate) async fn admit(&self, bridge: &str, new: Members, fresh: bool) -> Result<(), RuntimeError> {
+        if !self.is_ours() {
             return Ok(());
         }
         self.set_up().await?;
-        let rule = own(bridge);
-        if fresh || !has(FORWARD, &rule).await {
-            iptables(&["-I", FORWARD, "1"], &rule).await?;
+        let mut leases = self.leases.lock().await;
+        let known = leases.get(bridge).filter(|_| !fresh);
+        if known.is_some_and(|known| new.iter().all(|(address, member)| known.get(address) == Some(member))) {
+            return Ok(());
         }
-        self.lock().insert(bridge.to_owned());
+        let jumps = if fresh { Jumps::default() } else { Jumps::read().await };
+        let mut all = known.cloned().unwrap_or_default();
+        all.extend(new);
+        let changed = HashMap::from([(bridge.to_owned(), all)]);
+        jumps.write(&changed).await?;
+        leases.extend(changed);
         Ok(())
     }
 
-    /// Takes a lease's rule away.
+    /// Takes a lease's rules away.
     pub(crate) async fn dismiss(&self, bridge: &str) -> Result<(), RuntimeError> {
-        if self.egress == Egress::External {
+        if !self.is_ours() {
             return Ok(());
         }
-        self.lock().remove(bridge);
-        // A crash between the rule and the network can leave it there twice.
-        while has(FORWARD, &own(bridge)).await {
-            iptables(&["-D", FORWARD], &own(bridge)).await?;
-        }
-        Ok(())
+        let mut leases = self.leases.lock().await;
+        let (known, jumps) = (leases.remove(bridge).is_some(), Jumps::read().await);
+        // Where nothing was ever set nothing needs to be taken away.
+        if known || jumps.lead_to(bridge) { jumps.remove(bridge).await } else { Ok(()) }
     }
 
     /// Whether the guard holds now, with the reason why not.
     pub(crate) async fn probe(&self) -> Result<String, String> {
-        if self.egress == Egress::External {
+        if !self.is_ours() {
             return Err("left to the node's own firewall by configuration".to_owned());
         }
         self.set_up().await.map_err(|error| error.to_string())?;
         if let Some(rule) = self.missing().await {
             return Err(format!("the iptables rule `{rule}` is missing"));
         }
-        Ok("iptables: private networks, the host and other leases are dropped".to_owned())
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
-        self.bridges.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok("iptables: private networks, the host, other leases and what is not exposed are dropped"
+            .to_owned())
     }
 }
 
-fn own(bridge: &str) -> [&str; 6] {
-    ["-i", bridge, "-o", bridge, "-j", "RETURN"]
-}
-
-async fn has(chain: &str, rule: &[&str]) -> bool {
-    iptables(&["-C", chain], rule).await.is_ok()
-}
-
-async fn iptables(what: &[&str], rule: &[&str]) -> Result<(), RuntimeError> {
-    let output = Command::new("iptables").arg("-w").arg("10").args(what).args(rule).output().await;
-    finish(output)
-}
-
-async fn restore(rules: &str) -> Result<(), RuntimeError> {
-    use tokio::io::AsyncWriteExt;
-    let run = async {
-        let mut command = Command::new("iptables-restore");
-        command.args(["-w", "10", "--noflush"]).stdin(std::process::Stdio::piped());
-        let mut child =
-            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn()?;
-        if let Some(mut input) = child.stdin.take() {
-            input.write_all(rules.as_bytes()).await?;
+impl Inner {
+    /// Sees to it that the guard stands, also for containers that the engine started again before anyone set its rules.
+    pub(crate) async fn heal_guard(&self) -> Result<(), RuntimeError> {
+        let leases: HashSet<_> = self.containers(None, false).await?.iter().map(|c| c.lease).collect();
+        if leases.is_empty() {
+            // Nothing needs to be guarded, nor the node's firewall to be changed.
+            return Ok(());
         }
-        child.wait_with_output().await
-    };
-    finish(run.await)
-}
-
-fn finish(output: std::io::Result<std::process::Output>) -> Result<(), RuntimeError> {
-    let refused = |why: String| {
-        let text = format!("the egress guard cannot be set ({why}); run as root with iptables installed");
-        RuntimeError::Refused(text)
-    };
-    let output = output.map_err(|error| refused(error.to_string()))?;
-    if output.status.success() {
-        return Ok(());
+        // What is being changed or removed right now sees to its own rules.
+        let held: HashMap<_, _> =
+            leases.into_iter().filter_map(|lease| Some((lease, self.try_lock_lease(lease)?))).collect();
+        let containers = self.containers(None, false).await?;
+        let of = |lease| members(containers.iter().filter(|c| c.lease == lease));
+        let found = held.keys().map(|lease| (self.names.bridge(*lease), of(*lease)));
+        self.guard.heal(found.filter(|(_, members)| !members.is_empty()).collect()).await
     }
-    Err(refused(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
 }

@@ -61,6 +61,11 @@ impl Inner {
         own.lock_owned().await
     }
 
+    /// The right to change a lease, if nobody has it.
+    pub(crate) fn try_lock_lease(&self, lease: LeaseId) -> Option<tokio::sync::OwnedMutexGuard<()>> {
+        Arc::clone(lock(&self.locks).entry(lease).or_default()).try_lock_owned().ok()
+    }
+
     /// Says whether a lease is being removed.
     pub(crate) fn set_closing(&self, lease: LeaseId, closing: bool) {
         self.closing.send_modify(|leases| {

@@ -129,8 +129,7 @@ impl Container {
 
     /// The labels for a new container.
     pub(crate) fn labels(&self, names: &Names) -> HashMap<String, String> {
-        let ports: Vec<_> =
-            self.ports.iter().map(|port| format!("{}/{}", port.number, port.protocol)).collect();
+        let ports: Vec<_> = self.ports.iter().map(write_port).collect();
         let restart = match self.restart {
             RestartPolicy::Always => "always",
             RestartPolicy::OnFailure => "on-failure",
@@ -161,11 +160,7 @@ impl Container {
         let labels = summary.labels?;
         let get = |name: &str| labels.get(&label(name));
         let text = |name: &str| get(name).cloned();
-        let ports = get("ports")?.split(',').filter(|port| !port.is_empty()).map(|port| {
-            let (number, protocol) = port.split_once('/')?;
-            let protocol = if protocol == "udp" { Protocol::Udp } else { Protocol::Tcp };
-            Some(Port { number: number.parse().ok()?, protocol })
-        });
+        let ports = get("ports")?.split(',').filter(|port| !port.is_empty()).map(read_port);
         Some(Self {
             id: summary.id?,
             lease: lease_of(&labels)?,
@@ -193,6 +188,20 @@ impl Container {
     }
 }
 
+/// `number/protocol/external/service+service`.
+fn write_port(port: &Port) -> String {
+    format!("{}/{}/{}/{}", port.number, port.protocol, port.external, port.to.join("+"))
+}
+
+fn read_port(text: &str) -> Option<Port> {
+    let mut parts = text.split('/');
+    let number = parts.next()?.parse().ok()?;
+    let protocol = if parts.next()? == "udp" { Protocol::Udp } else { Protocol::Tcp };
+    let external = parts.next()?.parse().ok()?;
+    let to = parts.next()?.split('+').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    Some(Port { number, protocol, external, to })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,8 +210,10 @@ mod tests {
     fn reads_back_what_it_writes() {
         let owner = Owner { chain_id: 1, registry: [7; 20].into(), provider: iono_primitives::ProviderId(3) };
         let names = Names::new(&owner);
-        let ports =
-            vec![Port { number: 80, protocol: Protocol::Tcp }, Port { number: 53, protocol: Protocol::Udp }];
+        let ports = vec![
+            Port { external: 8080, to: vec!["api".into(), "db-1".into()], ..Port::new(80, Protocol::Tcp) },
+            Port::new(53, Protocol::Udp),
+        ];
         let container = Container {
             id: "c".into(),
             lease: LeaseId(9),

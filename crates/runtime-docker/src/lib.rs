@@ -5,7 +5,8 @@
 //! |---|---|
 //! | connection, errors | `engine` |
 //! | names and labels, what one container carries | `labels`, `spec` |
-//! | addresses, network, egress guard | `subnets`, `network`, `guard` |
+//! | addresses, network | `subnets`, `network` |
+//! | egress guard, who reaches whom in a lease | `guard`, `services`, `iptables` |
 //! | volumes of bounded size, secrets in memory | `volumes`, `secrets` |
 //! | images and digests | `images` |
 //! | towards the desired state, rolling updates | `apply`, `rollout`, `probe` |
@@ -26,6 +27,7 @@ mod guard;
 mod hub;
 mod images;
 mod inner;
+mod iptables;
 mod labels;
 mod logs;
 mod manifests;
@@ -38,6 +40,7 @@ mod remove;
 mod rollout;
 mod runtime;
 mod secrets;
+mod services;
 mod spec;
 mod subnets;
 mod volumes;

@@ -66,7 +66,8 @@ impl Inner {
             labels: Some(self.names.labels(lease, "network")),
             options: Some(HashMap::from([
                 ("com.docker.network.bridge.name".to_owned(), self.names.bridge(lease)),
-                ("com.docker.network.bridge.enable_icc".to_owned(), "true".to_owned()),
+                // Between containers only the guard's rules let pass; the engine sees to it that packets meet them.
+                ("com.docker.network.bridge.enable_icc".to_owned(), (!self.guard.is_ours()).to_string()),
             ])),
             ipam: Some(Ipam {
                 config: Some(vec![IpamConfig {

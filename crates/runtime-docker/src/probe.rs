@@ -1,5 +1,6 @@
 //! Readiness: a replica is ready when its TCP ports accept connections. Asked of the replica itself, not of the engine.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -19,11 +20,15 @@ const HOPELESS: u32 = 3;
 
 /// How many of the TCP ports accept, and how many there are.
 async fn accepting(address: Ipv4Addr, ports: &[Port]) -> (usize, usize) {
-    let tcp = ports.iter().filter(|port| port.protocol == Protocol::Tcp);
-    let tries =
-        tcp.map(|port| timeout(CONNECT, TcpStream::connect(SocketAddr::from((address, port.number)))));
+    let tries = numbers(ports).into_iter();
+    let tries = tries.map(|port| timeout(CONNECT, TcpStream::connect(SocketAddr::from((address, port)))));
     let tries = join_all(tries).await;
     (tries.iter().filter(|result| matches!(result, Ok(Ok(_)))).count(), tries.len())
+}
+
+/// The TCP ports, each once.
+fn numbers(ports: &[Port]) -> BTreeSet<u16> {
+    ports.iter().filter(|port| port.protocol == Protocol::Tcp).map(|port| port.number).collect()
 }
 
 /// Whether a running container serves. Once its time to start is over, one port that accepts is enough: a manifest may
@@ -65,7 +70,7 @@ impl Inner {
                 }
             }
             if late {
-                let ports: Vec<_> = container.ports.iter().map(|port| port.number.to_string()).collect();
+                let ports: Vec<_> = numbers(&container.ports).iter().map(u16::to_string).collect();
                 let text = format!(
                     "no port of {} accepts connections after {:?}",
                     ports.join(", "),

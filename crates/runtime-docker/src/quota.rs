@@ -6,14 +6,14 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use bollard::models::{ContainerUpdateBody, RestartPolicy, RestartPolicyNameEnum};
-use bollard::query_parameters::{KillContainerOptions, ListNetworksOptionsBuilder};
+use bollard::query_parameters::KillContainerOptions;
 use iono_runtime::{EventKind, ExitReason, RuntimeError};
 use tokio::time::Instant;
 
 use crate::engine::{or_gone, sort};
 use crate::hub::now;
 use crate::inner::Inner;
-use crate::labels::{self, Container};
+use crate::labels::Container;
 
 /// Between two looks at the egress guard.
 const GUARD: Duration = Duration::from_secs(60);
@@ -39,16 +39,6 @@ pub(crate) async fn watch(inner: Weak<Inner>) {
 }
 
 impl Inner {
-    /// Containers that were started by the engine after a reboot run before anyone set their rules.
-    async fn heal_guard(&self) -> Result<(), RuntimeError> {
-        let options = ListNetworksOptionsBuilder::default().filters(&self.names.filter(None)).build();
-        let networks = self.engine.docker()?.list_networks(Some(options)).await.map_err(sort)?;
-        let leases = networks.iter().filter_map(|network| labels::lease_of(network.labels.as_ref()?));
-        let bridges: Vec<String> = leases.map(|lease| self.names.bridge(lease)).collect();
-        // Without leases nothing needs to be guarded, nor the node's firewall to be changed.
-        if bridges.is_empty() { Ok(()) } else { self.guard.heal(&bridges).await }
-    }
-
     async fn measure(&self) -> Result<(), RuntimeError> {
         for container in self.containers(None, true).await? {
             if let Some(size) = container.size.filter(|size| *size > container.quota) {

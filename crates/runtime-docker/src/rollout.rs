@@ -19,6 +19,7 @@ use crate::engine::{or_gone, sort, status};
 use crate::images::Image;
 use crate::inner::Inner;
 use crate::labels::Container;
+use crate::services::members;
 use crate::{probe, spec};
 
 /// Seconds for a process to end by itself: a database has something to save, a drained web server has not.
@@ -135,6 +136,7 @@ impl Inner {
                 self.create(rollout, *replica, spec, address).await?
             }
         };
+        self.guard.admit(&self.names.bridge(container.lease), members([&container]), false).await?;
         let ended = container.state == State::EXITED && current.is_some();
         if ended && self.stays_ended(&container).await? {
             return Ok(None);

@@ -1,5 +1,6 @@
 //! Addresses of the leases' networks. Docker's own pools end at 31 networks; these are cut to each lease's size.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
@@ -58,6 +59,25 @@ impl Pool {
         a < b + other.size() && b < a + self.size()
     }
 
+    /// Few blocks that hold exactly these addresses.
+    pub(crate) fn cover(addresses: &BTreeSet<Ipv4Addr>) -> Vec<Self> {
+        let mut blocks: Vec<Self> = Vec::new();
+        for address in addresses {
+            let mut block = Self::new(*address, 32);
+            // Two halves become a whole.
+            while let Some(half) = blocks.last().copied()
+                && half.prefix == block.prefix
+                && half.prefix > 0
+                && Self::new(address.to_owned(), block.prefix - 1).first == half.first
+            {
+                blocks.pop();
+                block = Self { first: half.first, prefix: half.prefix - 1 };
+            }
+            blocks.push(block);
+        }
+        blocks
+    }
+
     /// The gateway: the first address after the network's own.
     pub(crate) fn gateway(self) -> Ipv4Addr {
         Ipv4Addr::from(self.first + 1)
@@ -106,7 +126,27 @@ mod tests {
         assert_eq!(pool.cut(300, 0, &[]), None);
     }
 
+    #[test]
+    fn covers_neighbours_with_one_block() {
+        let all = |range: std::ops::Range<u8>| range.map(|n| Ipv4Addr::new(10, 0, 0, n)).collect();
+        let texts = |range| Pool::cover(&all(range)).iter().map(Pool::to_string).collect::<Vec<_>>();
+        assert_eq!(texts(4..8), ["10.0.0.4/30"]);
+        assert_eq!(texts(2..9), ["10.0.0.2/31", "10.0.0.4/30", "10.0.0.8/32"]);
+        assert_eq!(texts(0..0), Vec::<String>::new());
+    }
+
     proptest! {
+        #[test]
+        fn covers_these_and_no_others(addresses in proptest::collection::btree_set(0u32..200, 0..100)) {
+            let addresses: BTreeSet<_> = addresses.into_iter().map(|n| Ipv4Addr::from((10 << 24) + n)).collect();
+            let blocks = Pool::cover(&addresses);
+            let covered: BTreeSet<_> = blocks
+                .iter()
+                .flat_map(|block| (0..block.size()).map(|n| Ipv4Addr::from(block.first + u32::try_from(n).unwrap())))
+                .collect();
+            prop_assert_eq!(covered, addresses);
+        }
+
         #[test]
         fn never_overlaps(sizes in proptest::collection::vec(1u32..600, 1..30), seed: u64) {
             let pool = Pool::default();

@@ -19,7 +19,7 @@ fn web(image: &str) -> Service {
     let mut service = Service::new("web", image);
     service.command = ["/bin/sh", "-c", "exec httpd -f -p 8080 -h /"].map(str::to_owned).to_vec();
     service.limits.memory_mib = 32;
-    service.ports = vec![Port { number: 8080, protocol: Protocol::Tcp }];
+    service.ports = vec![Port::new(8080, Protocol::Tcp)];
     service
 }
 

@@ -24,7 +24,7 @@ fn desired(lease: LeaseId, generation: &str) -> Workload {
     service.env.insert("GENERATION".to_owned(), Secret::from(generation));
     service.limits.memory_mib = 32;
     service.ready_within = Duration::from_secs(30);
-    service.ports = vec![Port { number: 8080, protocol: Protocol::Tcp }];
+    service.ports = vec![Port::new(8080, Protocol::Tcp)];
     let kind = VolumeKind::Ephemeral;
     service.volumes =
         vec![Volume { name: "tmp".into(), path: "/data".into(), size_mib: 4, kind, read_only: false }];
@@ -121,6 +121,6 @@ async fn kill_and_go_on(docker: &Docker, lease: LeaseId, point: &str, what: &str
     let bridge = output("docker", &["network", "inspect", "-f", format, network.trim()]);
     after.remove(lease).await.unwrap();
     assert_eq!(docker.leftovers(lease).await, Vec::<String>::new());
-    let rules = output("iptables", &["-w", "-S", "IONO-EGRESS"]);
+    let rules = output("iptables-save", &[]);
     assert!(!bridge.trim().is_empty() && !rules.contains(bridge.trim()), "{bridge} in {rules}");
 }

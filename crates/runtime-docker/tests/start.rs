@@ -55,7 +55,7 @@ async fn ours(docker: &Docker) -> Duration {
         let mut service = Service::new("web", IMAGE);
         service.command = ["/bin/sh", "-c", LINE].map(str::to_owned).to_vec();
         service.limits.memory_mib = 64;
-        service.ports = vec![Port { number: 8080, protocol: Protocol::Tcp }];
+        service.ports = vec![Port::new(8080, Protocol::Tcp)];
         let options = HttpOptions::default();
         let route = Route::Host { host: "app.example".into(), service: "web".into(), port: 8080, options };
         router.set_routes(lease, vec![route]).await.unwrap();

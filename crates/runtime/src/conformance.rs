@@ -27,7 +27,8 @@ pub use files::{
 };
 pub use limits::{disk_filler_is_stopped, memory_limit_is_the_reason, process_limit_holds};
 pub use network::{
-    answers_udp, keeps_leases_and_host_apart, services_find_each_other, shows_a_nonce_outside,
+    answers_udp, keeps_leases_and_host_apart, services_find_each_other, services_reach_what_is_exposed_to_them,
+    shows_a_nonce_outside,
 };
 pub use shell::{dropping_a_shell_ends_it, runs_commands, shell_has_a_terminal};
 pub use state::{
@@ -74,7 +75,8 @@ pub async fn with_lease<T>(harness: &dyn Harness, test: impl AsyncFnOnce(LeaseId
 macro_rules! conformance_tests {
     ($harness:expr) => {
         $crate::conformance_tests!(@each $harness;
-            services_find_each_other, shows_a_nonce_outside, answers_udp, keeps_leases_and_host_apart,
+            services_find_each_other, services_reach_what_is_exposed_to_them, shows_a_nonce_outside, answers_udp,
+            keeps_leases_and_host_apart,
             updates_without_a_failed_request, keeps_the_old_when_the_new_fails, scales_and_drops_services,
             volume_is_bounded_and_survives_updates, memory_and_read_only_volumes, secrets_are_files, copies_in_and_out,
             runs_commands, shell_has_a_terminal, dropping_a_shell_ends_it,

@@ -1,6 +1,5 @@
 //! From a lease's manifest to its workload.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use iono_manifest::{LeaseManifest, Protocol as Exposed};
@@ -69,17 +68,17 @@ fn is_shared_memory(volume: &iono_manifest::Volume) -> bool {
     volume.kind == VolumeKind::Ram && volume.mount.trim_end_matches('/') == SHARED_MEMORY
 }
 
-/// Each container port once, however often it is exposed.
 fn ports(from: &iono_manifest::Service) -> Vec<Port> {
-    let mut seen = HashSet::new();
-    let all = from.expose.iter().map(|expose| Port {
+    let port = |expose: &iono_manifest::Expose| Port {
         number: expose.port,
         protocol: match expose.protocol {
             Exposed::Http | Exposed::Tcp => Protocol::Tcp,
             Exposed::Udp => Protocol::Udp,
         },
-    });
-    all.filter(|port| seen.insert((port.number, port.protocol))).collect()
+        external: expose.external,
+        to: expose.to.clone(),
+    };
+    from.expose.iter().map(port).collect()
 }
 
 fn volume(from: &iono_manifest::Volume) -> Volume {

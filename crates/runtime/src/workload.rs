@@ -34,7 +34,8 @@ pub struct Workload {
     pub lease: LeaseId,
     /// The manifest's salted hash as it stands on chain, in hex; tells generations apart.
     pub manifest_hash: String,
-    /// The services; they reach each other by name.
+    /// The services; they reach each other by name, at their ports and nowhere else. Replicas of one service reach each
+    /// other at every port.
     pub services: Vec<Service>,
 }
 
@@ -62,7 +63,7 @@ pub struct Service {
     pub replicas: u32,
     /// Per replica.
     pub limits: ServiceLimits,
-    /// Ports that must accept connections before the service counts as ready.
+    /// Ports that must accept connections before the service counts as ready; no others can be reached.
     pub ports: Vec<Port>,
     /// Mounts; every replica has its own.
     pub volumes: Vec<Volume>,
@@ -140,13 +141,25 @@ impl Default for ServiceLimits {
     }
 }
 
-/// A port on which the container listens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// A port on which the container listens, and who of the lease reaches it. The way from outside is the router's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Port {
     /// The container's port.
     pub number: u16,
     /// Transport.
     pub protocol: Protocol,
+    /// The number at which the lease's other services reach it (`as` in the manifest).
+    pub external: u16,
+    /// The services that may connect; empty for all of the lease.
+    pub to: Vec<String>,
+}
+
+impl Port {
+    /// A port that all services of the lease reach at its own number.
+    #[must_use]
+    pub const fn new(number: u16, protocol: Protocol) -> Self {
+        Self { number, protocol, external: number, to: Vec::new() }
+    }
 }
 
 /// Transport of a port.

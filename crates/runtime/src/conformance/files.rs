@@ -86,8 +86,9 @@ pub async fn secrets_are_files(harness: &dyn Harness) {
 pub async fn copies_in_and_out(harness: &dyn Harness) {
     with_lease(harness, async |lease| {
         let runtime = harness.runtime();
-        let service = shell(harness, "app", "mkdir /in; exec sleep 1000");
+        let service = shell(harness, "app", "exec sleep 1000");
         runtime.apply(&workload(lease, vec![service]), &NoSwitchboard).await.expect("applied");
+        assert_eq!(run(&*runtime, lease, "app", "mkdir /in", "").await.code, 0);
         let data: Vec<u8> = (0..200_000u32).map(|n| u8::try_from(n % 251).unwrap_or(0)).collect();
         let mut builder = tar::Builder::new(Vec::new());
         let mut header = tar::Header::new_gnu();

@@ -29,6 +29,57 @@ pub async fn services_find_each_other(harness: &dyn Harness) {
     .await;
 }
 
+/// A port is reached at its outer number, by the services that it is exposed to, and by nobody else; through updates,
+/// restarts and a new runtime.
+pub async fn services_reach_what_is_exposed_to_them(harness: &dyn Harness) {
+    with_lease(harness, async |lease| {
+        let runtime = harness.runtime();
+        let line = format!(
+            "mkdir -p /www; echo hello > /www/index.html; httpd -p 9090 -h /www; exec httpd -f -p {PORT} -h /www"
+        );
+        let mut db = shell(harness, "db", &line);
+        db.replicas = 2;
+        db.ports = vec![Port { external: 80, to: vec!["web".to_owned()], ..Port::new(PORT, Protocol::Tcp) }];
+        let idle = |name: &str, time: &str| shell(harness, name, &format!("exec sleep {time}"));
+        let first = workload(lease, vec![db.clone(), idle("web", "1000"), idle("other", "1000")]);
+        runtime.apply(&first, &NoSwitchboard).await.expect("applied");
+        let call = async |from: &str, to: String| {
+            let line = format!("timeout 2 wget -q -O - http://{to}/");
+            run(&*runtime, lease, from, &line, "").await.out
+        };
+        let check = async |when: &str, friend: &str, stranger: &str| {
+            assert_eq!(call(friend, "db".to_owned()).await, "hello\n", "{when}: {friend} reaches db");
+            let peer = replicas(&*runtime, lease, "db").await.remove(1).address.expect("an address");
+            assert_eq!(call("db", format!("{peer}:9090")).await, "hello\n", "{when}: replicas reach each other");
+            let calls = [
+                (friend, format!("db:{PORT}")),
+                (friend, "db:9090".to_owned()),
+                (stranger, "db".to_owned()),
+                (stranger, format!("{peer}:80")),
+                (stranger, format!("{peer}:{PORT}")),
+            ];
+            let call = &call;
+            let calls = calls.map(|(from, to)| async move {
+                assert_eq!(call(from, to.clone()).await, "", "{when}: {from} reached {to}");
+            });
+            futures::future::join_all(calls).await;
+        };
+        check("at first", "web", "other").await;
+        let next = vec![db.clone(), idle("web", "2000"), idle("other", "2000")];
+        runtime.apply(&workload(lease, next.clone()), &NoSwitchboard).await.expect("updated");
+        check("from new addresses", "web", "other").await;
+        runtime.restart(lease, Some("db")).await.expect("restarted");
+        check("after a restart", "web", "other").await;
+        harness.forgetful().apply(&workload(lease, next), &NoSwitchboard).await.expect("adopted");
+        check("adopted", "web", "other").await;
+        db.ports[0].to = vec!["other".to_owned()];
+        let turned = vec![db, idle("web", "2000"), idle("other", "2000")];
+        runtime.apply(&workload(lease, turned), &NoSwitchboard).await.expect("updated");
+        check("exposed to another", "other", "web").await;
+    })
+    .await;
+}
+
 /// A nonce from the workload's environment comes back in a body and in the log.
 pub async fn shows_a_nonce_outside(harness: &dyn Harness) {
     with_lease(harness, async |lease| {
@@ -51,7 +102,7 @@ pub async fn answers_udp(harness: &dyn Harness) {
         let route = Route::Port { protocol: Transport::Udp, listen, service: "echo".to_owned(), port: 9_000 };
         let routed = Routed::new(lease, vec![route]).await;
         let mut service = shell(harness, "echo", "exec udp-echo 9000");
-        service.ports = vec![Port { number: 9_000, protocol: Protocol::Udp }];
+        service.ports = vec![Port::new(9_000, Protocol::Udp)];
         harness.runtime().apply(&workload(lease, vec![service]), &routed).await.expect("applied");
         let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         client.connect((Ipv4Addr::LOCALHOST, listen)).await.expect("connected");

@@ -41,7 +41,7 @@ pub(super) fn web(harness: &dyn Harness, nonce: &str) -> Service {
     );
     let mut service = shell(harness, "web", &line);
     service.env.insert("NONCE".to_owned(), Secret::from(nonce));
-    service.ports = vec![Port { number: PORT, protocol: Protocol::Tcp }];
+    service.ports = vec![Port::new(PORT, Protocol::Tcp)];
     service
 }
 

@@ -60,7 +60,7 @@ pub async fn keeps_the_old_when_the_new_fails(harness: &dyn Harness) {
         let routed = Routed::new(lease, Vec::new()).await;
         runtime.apply(&workload(lease, vec![web(harness, "good")]), &routed).await.expect("applied");
         let mut bad = shell(harness, "web", "exit 3");
-        bad.ports = vec![Port { number: super::support::PORT, protocol: Protocol::Tcp }];
+        bad.ports = vec![Port::new(super::support::PORT, Protocol::Tcp)];
         let result = runtime.apply(&workload(lease, vec![bad]), &routed).await;
         let Err(RuntimeError::NotReady { service, reason }) = result else { panic!("{result:?}") };
         assert!(service == "web" && reason.contains("code 3"), "{reason}");
