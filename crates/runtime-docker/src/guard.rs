@@ -5,18 +5,25 @@
 //! packets pass `IONO-EGRESS` (from `DOCKER-USER`), packets to the host `IONO-HOST`. Answers to established connections
 //! pass, so the router reaches containers. A lease adds a chain with its bridge's name for packets between its own
 //! containers (`services`). IPv6 is off on leases' networks.
+//!
+//! A reboot takes all rules away, and the engine would start containers again before anyone set them. So a container
+//! mounts an empty file in memory that is made when the guard stands: without it the engine cannot start the container,
+//! and waits for the provider to do so.
 
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bollard::models::{Mount, MountType};
 use iono_runtime::RuntimeError;
 use tokio::sync::OnceCell;
 
 use crate::Egress;
 use crate::inner::Inner;
 use crate::iptables::{has, insert, list, restore};
+use crate::secrets::make_private;
 use crate::services::{Jumps, Members, members};
 use crate::volumes::failed;
 
@@ -28,6 +35,9 @@ const BRIDGES: &str = "iono+";
 const OWNERS: &str = "DOCKER-USER";
 /// Whether packets between two ports of one bridge pass iptables. The engine sees to it when it makes a lease's network.
 const BRIDGED: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+/// What the file that says that the guard stands is called on the host, and in a container.
+const GUARDED: &str = "guarded";
+const GUARDED_INSIDE: &str = "/dev/ionosphere-guarded";
 
 /// What is not the internet: RFC 1918, 6598, 3927, 6890 and multicast.
 const PRIVATE: [&str; 11] = [
@@ -215,5 +225,27 @@ impl Inner {
         let of = |lease| members(containers.iter().filter(|c| c.lease == lease));
         let found = held.keys().map(|lease| (self.names.bridge(*lease), of(*lease)));
         self.guard.heal(found.filter(|(_, members)| !members.is_empty()).collect()).await
+    }
+
+    /// The mount without which the engine cannot start a container: its source is there while the guard is, and a reboot
+    /// takes both away. `None` when the guard is not ours.
+    pub(crate) async fn guarded(&self) -> Result<Option<Mount>, RuntimeError> {
+        if !self.guard.is_ours() {
+            return Ok(None);
+        }
+        let dir = self.memory_dir.as_ref().map_err(|why| RuntimeError::Refused(why.clone()))?;
+        let dir = dir.join(self.names.short());
+        let path = dir.join(GUARDED);
+        self.guard.set_up().await?;
+        make_private(&dir)
+            .and_then(|()| File::create(&path))
+            .map_err(|error| failed("create", &path, &error))?;
+        Ok(Some(Mount {
+            typ: Some(MountType::BIND),
+            source: Some(path.to_string_lossy().into_owned()),
+            target: Some(GUARDED_INSIDE.to_owned()),
+            read_only: Some(true),
+            ..Default::default()
+        }))
     }
 }

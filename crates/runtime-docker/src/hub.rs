@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bollard::models::EventMessage;
@@ -153,11 +153,19 @@ struct Open {
     doubt: Doubt,
 }
 
+/// An engine that came back has started containers by itself.
+async fn heal(inner: Arc<Inner>) {
+    if let Err(error) = inner.heal_guard().await {
+        tracing::debug!(%error, "the egress guard was not looked at");
+    }
+}
+
 /// Follows the engine's events until the runtime is dropped.
 pub(crate) async fn follow(inner: Weak<Inner>) {
     loop {
         let stream = {
             let Some(inner) = inner.upgrade() else { return };
+            tokio::spawn(heal(Arc::clone(&inner)));
             let mut filters = inner.names.filter(None);
             filters.insert("type".to_owned(), vec!["container".to_owned()]);
             filters.insert("event".to_owned(), ["start", "kill", "die", "oom"].map(str::to_owned).to_vec());

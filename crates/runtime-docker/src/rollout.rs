@@ -171,6 +171,7 @@ impl Inner {
         let (lease, service) = (rollout.workload.lease, rollout.service);
         let mut mounts = self.prepare_volumes(lease, service, replica, spec).await?;
         mounts.extend(self.write_secrets(lease, service, spec, &rollout.image.user)?);
+        mounts.extend(self.guarded().await?);
         Ok(mounts)
     }
 

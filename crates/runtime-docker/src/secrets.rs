@@ -47,9 +47,7 @@ impl Inner {
             return Ok(Vec::new());
         }
         let dir = self.secrets_of(lease)?.join(&service.name).join(spec);
-        // Nobody on the host but root gets past this directory; in the container only the files appear.
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(&dir).map_err(|error| failed("create", &dir, &error))?;
+        make_private(&dir).map_err(|error| failed("create", &dir, &error))?;
         let mut mounts = Vec::new();
         for (n, secret) in service.secrets.iter().enumerate() {
             let content = secret.bytes().ok_or_else(|| {
@@ -92,6 +90,11 @@ impl Inner {
             _ => Ok(()),
         }
     }
+}
+
+/// Nobody on the host but root gets past this directory; in a container only its files appear.
+pub(crate) fn make_private(dir: &Path) -> std::io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
 /// Written beside and renamed: a crash leaves no half secret.
