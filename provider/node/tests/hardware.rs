@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use iono_testkit::docker;
 use serde_json::Value;
@@ -216,10 +217,14 @@ impl Drop for Group {
     fn drop(&mut self) {
         for folder in self.folders.iter().rev() {
             // Whoever was in it has ended; the kernel may take a moment to notice.
-            let gone = (0..100).any(|_| {
-                std::thread::sleep(std::time::Duration::from_millis(20));
-                std::fs::remove_dir(folder).is_ok()
-            });
+            let since = Instant::now();
+            let gone = loop {
+                match std::fs::remove_dir(folder) {
+                    Ok(()) => break true,
+                    Err(_) if since.elapsed() > Duration::from_secs(2) => break false,
+                    Err(_) => std::thread::yield_now(),
+                }
+            };
             assert!(gone || std::thread::panicking(), "{} is left behind", folder.display());
         }
     }
