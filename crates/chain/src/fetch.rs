@@ -123,21 +123,19 @@ impl Fetcher {
 
     /// Blocks `from` to the given head, each with its header, as one chain.
     pub(crate) async fn near_head(&self, from: u64, head: Head) -> Result<Fetched, FetchError> {
-        let below = from..head.block.number;
-        let mut blocks: Vec<Head> =
-            stream::iter(below).map(|number| self.must_head(number)).buffered(PARALLEL).try_collect().await?;
-        blocks.push(head);
-        if blocks.windows(2).any(|pair| pair[1].parent != pair[0].block.hash) {
-            return Err(FetchError::Moved);
-        }
-        let logs: Vec<Vec<StoredLog>> = stream::iter(blocks.clone())
-            .map(|head| async move {
-                let filter = Filter::new().address(self.contracts.to_vec()).at_block_hash(head.block.hash);
-                self.logs(&filter).await
+        let read: Vec<(Head, Vec<StoredLog>)> = stream::iter(from..=head.block.number)
+            .map(|number| async move {
+                let block = if number == head.block.number { head } else { self.must_head(number).await? };
+                let filter = Filter::new().address(self.contracts.to_vec()).at_block_hash(block.block.hash);
+                Ok::<_, FetchError>((block, self.logs(&filter).await?))
             })
             .buffered(PARALLEL)
             .try_collect()
             .await?;
+        let (blocks, logs): (Vec<Head>, Vec<_>) = read.into_iter().unzip();
+        if blocks.windows(2).any(|pair| pair[1].parent != pair[0].block.hash) {
+            return Err(FetchError::Moved);
+        }
         Ok(Fetched { from, blocks, logs: logs.into_iter().flatten().collect() })
     }
 }

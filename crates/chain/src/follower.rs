@@ -52,8 +52,9 @@ impl Update {
     }
 }
 
-/// Final ranges that are read at once: while one is decoded and another is stored, the endpoint works on a third.
-const AHEAD: usize = 3;
+/// Final ranges that are read at once: while one is stored and some are decoded, the endpoint has enough to do, also when
+/// one of the three is held up for a moment.
+pub const AHEAD: usize = 6;
 
 /// A final range that is being read.
 struct Ahead {
@@ -170,9 +171,9 @@ impl Follower {
                 fail_point("chain.before_apply");
                 let batch = Batch {
                     from: *from,
-                    blocks: blocks.clone(),
-                    logs: logs.clone(),
-                    changes: changes.to_vec(),
+                    blocks,
+                    logs,
+                    changes,
                     forget_below: to.number.saturating_sub(2 * self.depth),
                 };
                 self.store.apply(&batch).await?;

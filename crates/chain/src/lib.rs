@@ -34,7 +34,7 @@ mod wake;
 
 pub use config::{ChainConfig, SenderConfig};
 pub use error::{ChainError, SendError};
-pub use follower::{Follower, Update};
+pub use follower::{AHEAD, Follower, Update};
 pub use rpc::Rpc;
 pub use sender::{Mined, Sender};
 

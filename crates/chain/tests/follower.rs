@@ -67,8 +67,8 @@ async fn a_commit_that_the_last_process_left_under_way_does_no_harm() {
     rig.emit("a").await;
     let update = follower.next().await.unwrap();
     // The database carries it out only now, after the new process has read where it stands.
-    let Update::Blocks { from, logs, blocks, .. } = update.clone() else { panic!("no blocks") };
-    rig.store.apply(&Batch { from, logs, blocks, ..Batch::default() }).await.unwrap();
+    let Update::Blocks { from, logs, blocks, .. } = &update else { panic!("no blocks") };
+    rig.store.apply(&Batch { from: *from, logs, blocks, ..Batch::default() }).await.unwrap();
     follower.commit(&update, &[]).await.unwrap();
     rig.emit("b").await;
     catch_up(&mut follower).await;

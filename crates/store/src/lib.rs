@@ -41,7 +41,7 @@ pub trait Store: Send + Sync + 'static {
     /// error can hide that it was written, as when the connection to the database broke, and a process that was killed
     /// may have had a commit under way. A power failure may undo the last of these, whole: the cursor is undone with it,
     /// and the chain is read again from there.
-    async fn apply(&self, batch: &Batch) -> Result<(), StoreError>;
+    async fn apply(&self, batch: &Batch<'_>) -> Result<(), StoreError>;
     /// Forgets blocks and logs above `to`, and makes the caller's own changes.
     async fn rollback(&self, to: u64, changes: &[Change]) -> Result<(), StoreError>;
     /// Stored logs in the chain's order.

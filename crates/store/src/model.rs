@@ -31,9 +31,11 @@ pub struct StoredLog {
 }
 
 impl StoredLog {
-    /// The topics as they are stored.
-    pub(crate) fn topics(&self) -> Vec<u8> {
-        self.log.topics().iter().flat_map(|topic| topic.0).collect()
+    /// All bytes that are stored (transaction, 32; contract, 20; topics; data) in one piece.
+    pub(crate) fn packed(&self) -> Vec<u8> {
+        let topics: Vec<[u8; 32]> = self.log.topics().iter().map(|topic| topic.0).collect();
+        let (transaction, address) = (self.transaction.as_slice(), self.log.address.as_slice());
+        [transaction, address, topics.as_flattened(), &self.log.data.data].concat()
     }
 
     pub(crate) fn read(row: (i64, i64, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>)) -> Result<Self, StoreError> {
@@ -80,15 +82,15 @@ impl LogQuery {
 
 /// A range of blocks to apply.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Batch {
+pub struct Batch<'a> {
     /// First block of the range: what the store has from there on gives way.
     pub from: u64,
     /// Blocks to remember; the highest becomes the cursor.
-    pub blocks: Vec<BlockRef>,
+    pub blocks: &'a [BlockRef],
     /// Logs of the range.
-    pub logs: Vec<StoredLog>,
+    pub logs: &'a [StoredLog],
     /// The caller's own changes.
-    pub changes: Vec<Change>,
+    pub changes: &'a [Change],
     /// Remembered blocks below this are forgotten.
     pub forget_below: u64,
 }

@@ -63,14 +63,13 @@ fn log(block: u64, index: u64, topics: usize) -> StoredLog {
 
 async fn applies_and_rolls_back(store: SharedStore, _: &str) {
     assert_eq!(store.cursor().await.unwrap(), None);
-    let first =
-        Batch { blocks: vec![block(10)], logs: vec![log(3, 0, 4), log(10, 1, 0)], ..Batch::default() };
+    let first = Batch { blocks: &[block(10)], logs: &[log(3, 0, 4), log(10, 1, 0)], ..Batch::default() };
     store.apply(&first).await.unwrap();
-    let blocks = (11..=14).map(block).collect();
+    let blocks: Vec<_> = (11..=14).map(block).collect();
     let second = Batch {
         from: 11,
-        blocks,
-        logs: vec![log(12, 0, 1), log(14, 0, 1)],
+        blocks: &blocks,
+        logs: &[log(12, 0, 1), log(14, 0, 1)],
         forget_below: 10,
         ..Batch::default()
     };
@@ -86,19 +85,20 @@ async fn applies_and_rolls_back(store: SharedStore, _: &str) {
     assert_eq!(store.document("n", "k").await.unwrap().unwrap().body, json!("rolled back"));
 
     assert_eq!(store.prune_logs(10).await.unwrap(), 1);
-    let third = Batch { from: 13, blocks: vec![block(13)], forget_below: 13, ..Batch::default() };
+    let third = Batch { from: 13, blocks: &[block(13)], forget_below: 13, ..Batch::default() };
     store.apply(&third).await.unwrap();
     assert_eq!(store.blocks().await.unwrap(), [block(13)]);
 }
 
 async fn applying_again_replaces(store: SharedStore, _: &str) {
-    let first = Batch { blocks: vec![block(10)], logs: vec![log(10, 0, 1)], ..Batch::default() };
+    let first = Batch { blocks: &[block(10)], logs: &[log(10, 0, 1)], ..Batch::default() };
     store.apply(&first).await.unwrap();
-    let range = |blocks: Vec<BlockRef>, logs| Batch { from: 11, blocks, logs, ..Batch::default() };
-    store.apply(&range(vec![block(11), block(12)], vec![log(11, 0, 1), log(12, 0, 1)])).await.unwrap();
+    let (blocks, logs) = ([block(11), block(12)], [log(11, 0, 1), log(12, 0, 1)]);
+    store.apply(&Batch { from: 11, blocks: &blocks, logs: &logs, ..Batch::default() }).await.unwrap();
     // Twice the same, then another fork of the same blocks, and shorter.
     for _ in 0..2 {
-        store.apply(&range(vec![block(11)], vec![log(11, 1, 2)])).await.unwrap();
+        let other = Batch { from: 11, blocks: &[block(11)], logs: &[log(11, 1, 2)], ..Batch::default() };
+        store.apply(&other).await.unwrap();
         assert_eq!(store.cursor().await.unwrap(), Some(block(11)));
         let logs = store.logs(&LogQuery::blocks(0..=u64::MAX)).await.unwrap();
         assert_eq!(logs, [log(10, 0, 1), log(11, 1, 2)]);
@@ -107,16 +107,12 @@ async fn applying_again_replaces(store: SharedStore, _: &str) {
 
 async fn applies_all_or_nothing(store: SharedStore, _: &str) {
     let put = Change::put("n", "k", &1).unwrap();
-    let twice =
-        Batch { logs: vec![log(1, 0, 1), log(1, 0, 1)], changes: vec![put.clone()], ..Batch::default() };
+    let (logs, changes) = ([log(1, 0, 1), log(1, 0, 1)], std::slice::from_ref(&put));
+    let twice = Batch { logs: &logs, changes, ..Batch::default() };
     store.apply(&twice).await.unwrap_err();
     let conflict = Change::Put { namespace: "n".into(), key: "k".into(), body: json!(2), version: Some(7) };
-    let late = Batch {
-        blocks: vec![block(1)],
-        logs: vec![log(1, 0, 1)],
-        changes: vec![put, conflict],
-        ..Batch::default()
-    };
+    let late =
+        Batch { blocks: &[block(1)], logs: &[log(1, 0, 1)], changes: &[put, conflict], ..Batch::default() };
     assert!(matches!(store.apply(&late).await, Err(StoreError::Conflict { .. })));
     assert_eq!(store.cursor().await.unwrap(), None);
     assert!(store.logs(&LogQuery::blocks(0..=9)).await.unwrap().is_empty());
@@ -125,7 +121,7 @@ async fn applies_all_or_nothing(store: SharedStore, _: &str) {
 
 async fn filters_logs(store: SharedStore, _: &str) {
     let logs = vec![log(1, 0, 1), log(1, 1, 2), log(2, 0, 0), log(2, 1, 1)];
-    store.apply(&Batch { logs, ..Batch::default() }).await.unwrap();
+    store.apply(&Batch { logs: &logs, ..Batch::default() }).await.unwrap();
     let mut query = LogQuery::blocks(1..=2);
     query.event = Some(B256::repeat_byte(1));
     assert_eq!(store.logs(&query).await.unwrap(), [log(1, 0, 1), log(1, 1, 2), log(2, 1, 1)]);
@@ -136,9 +132,16 @@ async fn filters_logs(store: SharedStore, _: &str) {
 }
 
 async fn large_batches(store: SharedStore, _: &str) {
-    let logs = (0..5_500).map(|i| log(i / 10, i % 10, 3)).collect();
-    store.apply(&Batch { blocks: vec![block(200)], logs, ..Batch::default() }).await.unwrap();
-    assert_eq!(store.logs(&LogQuery::blocks(0..=549)).await.unwrap().len(), 5_500);
+    // Every number of topics with every size of data, none and much too.
+    let logs: Vec<StoredLog> = (0..5_500)
+        .map(|i| {
+            let mut log = log(i / 10, i % 10, i as usize % 5);
+            log.log.data.data = vec![i as u8; [0, 1, 32, 64, 333, 3, 160][i as usize % 7]].into();
+            log
+        })
+        .collect();
+    store.apply(&Batch { blocks: &[block(200)], logs: &logs, ..Batch::default() }).await.unwrap();
+    assert!(store.logs(&LogQuery::blocks(0..=549)).await.unwrap() == logs);
 }
 
 fn intent(key: &str, state: IntentState, nonce: Option<u64>) -> Intent {
@@ -218,10 +221,7 @@ async fn concurrent_writers_queue_up(store: SharedStore, _: &str) {
 }
 
 async fn survives_reopening(store: SharedStore, url: &str) {
-    store
-        .apply(&Batch { blocks: vec![block(7)], logs: vec![log(7, 0, 2)], ..Batch::default() })
-        .await
-        .unwrap();
+    store.apply(&Batch { blocks: &[block(7)], logs: &[log(7, 0, 2)], ..Batch::default() }).await.unwrap();
     drop(store);
     let store = connect(url).await.unwrap();
     assert_eq!(store.cursor().await.unwrap(), Some(block(7)));
