@@ -71,8 +71,7 @@ impl Reconciler {
             if self.node.view().caught_up {
                 self.look().await;
             } else {
-                // The chain is out of reach: what runs stays, and only its addresses are followed.
-                self.observe_only().await;
+                self.keep_running().await;
             }
         }
         self.tasks.close();
@@ -85,13 +84,13 @@ impl Reconciler {
         // Confirmations do not wait for the engine.
         for lease in self.open_leases() {
             if lease.state() == LeaseState::Pending {
-                self.step(&lease, None).await;
+                self.step(&lease, None, true).await;
             }
         }
         let observed = self.observe().await;
         for lease in self.open_leases() {
             if lease.state() != LeaseState::Pending {
-                self.step(&lease, observed.as_ref()).await;
+                self.step(&lease, observed.as_ref(), true).await;
             }
         }
         if let Some(observed) = observed {
@@ -103,12 +102,12 @@ impl Reconciler {
         }
     }
 
-    async fn observe_only(self: &Arc<Self>) {
+    /// The chain is out of reach: what runs stays, and what ran is brought back, as after a reboot. Money waits, and so
+    /// does what may have changed meanwhile.
+    async fn keep_running(self: &Arc<Self>) {
         let Some(observed) = self.observe().await else { return };
-        for lease in self.open_leases() {
-            if let Ok(Some(manifest)) = self.node.manifests.get(lease.id).await {
-                self.follow_addresses(lease.id, observed.get(&lease.id), &manifest).await;
-            }
+        for lease in self.open_leases().iter().filter(|lease| lease.facts.is_some()) {
+            self.step(lease, Some(&observed), false).await;
         }
     }
 
@@ -171,14 +170,18 @@ impl Reconciler {
         metrics::gauge!("iono_provider_workloads").set(all.len() as f64);
     }
 
-    /// Takes a lease's next step in a task of its own, unless one is under way.
-    async fn step(self: &Arc<Self>, lease: &Lease, observed: Option<&ObservedLeases>) {
+    /// Takes a lease's next step in a task of its own, unless one is under way. Without the chain in sight that can only
+    /// be to mend its workload, within its time by this machine's clock.
+    async fn step(self: &Arc<Self>, lease: &Lease, observed: Option<&ObservedLeases>, in_sight: bool) {
         let Some(facts) = lease.facts.clone() else {
             self.vanished(lease, observed).await;
             return;
         };
         let manifest = self.node.manifests.get(lease.id).await;
-        let step = self.decide(lease, &facts, &manifest, observed);
+        let mut step = self.decide(lease, &facts, &manifest, observed);
+        if !in_sight && (step != Step::Apply || unix_now() >= facts.words.end) {
+            step = Step::Rest;
+        }
         let manifest = manifest.ok().flatten();
         if step == Step::Rest {
             if let (Some(observed), Some(manifest)) = (observed, &manifest) {
