@@ -28,6 +28,8 @@ interface IProviderRegistry {
     event RecordChanged(uint256 indexed provider, ProviderRecord record);
     event PinRotated(uint256 indexed provider, bytes32 current, bytes32 next);
     event DrainingSet(uint256 indexed provider, bool draining);
+    /// The hot key belongs to providers of this owner alone.
+    event HotKeyAdmitted(address indexed hotKey, address indexed owner);
     event AutoApprovalSet(bool on);
     /// Every change of a profile word.
     event ProfileChanged(uint256 indexed provider, Profile profile);
@@ -35,6 +37,7 @@ interface IProviderRegistry {
 
     error ProviderRegistry_NotOwner(uint256 provider, address caller);
     error ProviderRegistry_NotHotKey(uint256 provider, address caller);
+    /// Another provider's, or admitted to another owner.
     error ProviderRegistry_HotKeyTaken(address hotKey);
     error ProviderRegistry_UnknownProvider(uint256 provider);
     error ProviderRegistry_UnknownProposal(uint256 proposal);
@@ -55,6 +58,10 @@ interface IProviderRegistry {
     function setRecord(uint256 provider, ProviderRecord calldata record) external;
     /// @notice Owner or hot key. Both pins are valid until the next rotation, so that no connection breaks.
     function rotatePin(uint256 provider, bytes32 next) external;
+    /// @notice By a hot key, which has the last word on whose it is: from now on only `owner` may name it. If a provider
+    ///         of another owner's has it, that one keeps its leases but acts no more until its owner names another key. So
+    ///         nobody can keep a newcomer out, or a lost key in, by registering the new key first. Zero: anyone may again.
+    function admit(address owner) external;
     /// @notice Owner or hot key: no new leases, present ones stay.
     function setDraining(uint256 provider, bool draining) external;
 
@@ -78,6 +85,8 @@ interface IProviderRegistry {
     function profile(uint256 provider) external view returns (Profile);
     function record(uint256 provider) external view returns (ProviderRecord memory);
     function nextPin(uint256 provider) external view returns (bytes32);
+    /// @return owner the only one who may name the hot key; zero: anyone
+    function admitted(address hotKey) external view returns (address owner);
     function hotKeyOf(uint256 provider) external view returns (address);
     function ownerOf(uint256 provider) external view returns (address);
     /// @notice Deterministic, the same before and after registration.

@@ -48,6 +48,8 @@ contract ProviderRegistry is IProviderRegistry, AccessManaged {
     mapping(uint256 provider => Excess) private _excess; // only while ProfileFlags.OVERBOOKED
     /// @inheritdoc IProviderRegistry
     mapping(uint256 provider => bytes32) public nextPin;
+    /// @inheritdoc IProviderRegistry
+    mapping(address hotKey => address owner) public admitted;
 
     modifier only(address peer) {
         if (msg.sender != peer) revert ProviderRegistry_NotPeer(msg.sender);
@@ -83,7 +85,7 @@ contract ProviderRegistry is IProviderRegistry, AccessManaged {
         if (autoApproval) {
             provider = _register(proposal, msg.sender, record_);
         } else {
-            _requireFree(record_.hotKey);
+            _requireFree(record_.hotKey, msg.sender);
             Proposal storage waiting = _proposals[proposal];
             waiting.owner = msg.sender;
             waiting.record = record_;
@@ -130,7 +132,7 @@ contract ProviderRegistry is IProviderRegistry, AccessManaged {
             emit PinRotated(provider, record_.pin, 0);
         }
         if (record_.hotKey != oldKey) {
-            _requireFree(record_.hotKey);
+            _requireFree(record_.hotKey, msg.sender);
             _profiles[oldKey] = Profile.wrap(0);
         }
         _records[provider] = record_;
@@ -152,6 +154,23 @@ contract ProviderRegistry is IProviderRegistry, AccessManaged {
         (address key, Profile p) = _load(provider);
         _store(key, _flag(p, ProfileFlags.DRAINING, draining));
         emit DrainingSet(provider, draining);
+    }
+
+    /// @inheritdoc IProviderRegistry
+    function admit(address owner) external {
+        admitted[msg.sender] = owner;
+        emit HotKeyAdmitted(msg.sender, owner);
+        Profile p = _profiles[msg.sender];
+        uint256 provider = p.id();
+        if (provider == 0 || ownerOf(provider) == owner) return;
+        // An address that signs nothing, and that nobody can have named before.
+        bytes32 noKey = keccak256(abi.encode(msg.sender, provider, blockhash(block.number - 1)));
+        address none = address(uint160(uint256(noKey)));
+        _requireFree(none, address(0));
+        _profiles[msg.sender] = Profile.wrap(0);
+        _records[provider].hotKey = none;
+        emit RecordChanged(provider, _records[provider]);
+        _store(none, p);
     }
 
     // ---- Peers -----------------------------------------------------------------------------------------------------
@@ -269,7 +288,7 @@ contract ProviderRegistry is IProviderRegistry, AccessManaged {
         private
         returns (uint256 provider)
     {
-        _requireFree(record_.hotKey);
+        _requireFree(record_.hotKey, owner);
         provider = ++_providerCount;
         _records[provider] = record_;
         Profile p = _describe(Profile.wrap(0).withId(provider).withTrustTier(NEWCOMER_TIER), record_);
@@ -317,8 +336,11 @@ contract ProviderRegistry is IProviderRegistry, AccessManaged {
         emit ProfileChanged(p.id(), p);
     }
 
-    function _requireFree(address hotKey) private view {
-        if (Profile.unwrap(_profiles[hotKey]) != 0) revert ProviderRegistry_HotKeyTaken(hotKey);
+    function _requireFree(address hotKey, address owner) private view {
+        address only_ = admitted[hotKey];
+        if (Profile.unwrap(_profiles[hotKey]) != 0 || (only_ != address(0) && only_ != owner)) {
+            revert ProviderRegistry_HotKeyTaken(hotKey);
+        }
     }
 
     function _withFree(Profile p, uint256 units, uint256 gpus) private pure returns (Profile) {

@@ -81,6 +81,13 @@ contract ProfileHandler is Test {
         }
     }
 
+    /// The hot key leaves for another owner, or says once more that it stays.
+    function admit(uint256 seed) external {
+        vm.prank(_record.hotKey);
+        REGISTRY.admit(seed % 8 == 0 ? address(this) : OWNER);
+        _record.hotKey = REGISTRY.record(PROVIDER).hotKey;
+    }
+
     function setDraining(bool on) external {
         vm.prank(_record.hotKey);
         REGISTRY.setDraining(PROVIDER, on);
