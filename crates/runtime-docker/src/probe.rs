@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use bollard::models::ContainerSummaryStateEnum as State;
 use futures::future::join_all;
 use iono_runtime::{EventKind, ExitReason, Port, Protocol, RestartPolicy, RuntimeError};
 use tokio::net::TcpStream;
@@ -17,6 +18,8 @@ const EVERY: Duration = Duration::from_millis(5);
 const CONNECT: Duration = Duration::from_millis(500);
 /// So many exits while it should become ready say that it will not.
 const HOPELESS: u32 = 3;
+/// Between two questions to the engine whether it still runs the container.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How many of the TCP ports accept, and how many there are.
 async fn accepting(address: Ipv4Addr, ports: &[Port]) -> (usize, usize) {
@@ -44,6 +47,7 @@ impl Inner {
     pub(crate) async fn wait_ready(&self, container: &Container) -> Result<(), RuntimeError> {
         let (start, service) = (Instant::now(), container.service.as_str());
         let not_ready = |reason: String| RuntimeError::NotReady { service: service.to_owned(), reason };
+        let mut looked = start;
         loop {
             let (open, all) = accepting(container.address, &container.ports).await;
             let late = start.elapsed() >= container.ready_within;
@@ -69,6 +73,12 @@ impl Inner {
                     return Err(not_ready(format!("it exited with code {} ({})", exit.code, exit.reason)));
                 }
             }
+            if looked.elapsed() >= LOOK {
+                if self.is_stopped(container).await? {
+                    return Err(not_ready("somebody stopped it; it is started with the next try".to_owned()));
+                }
+                looked = Instant::now();
+            }
             if late {
                 let ports: Vec<_> = numbers(&container.ports).iter().map(u16::to_string).collect();
                 let text = format!(
@@ -80,5 +90,12 @@ impl Inner {
             }
             sleep(EVERY).await;
         }
+    }
+
+    /// Whether a container ended and the engine will not start it again.
+    async fn is_stopped(&self, container: &Container) -> Result<bool, RuntimeError> {
+        let all = self.containers(Some(container.lease), false).await?;
+        let now = all.iter().find(|now| now.id == container.id);
+        Ok(now.is_none_or(|now| matches!(now.state, State::EXITED | State::DEAD)))
     }
 }

@@ -160,6 +160,27 @@ async fn removing_does_not_wait_for_what_never_gets_ready() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn starting_does_not_wait_for_what_somebody_stopped() {
+    let docker = Docker::new();
+    with_lease(&docker, async |lease| {
+        let mut service = web(IMAGE);
+        service.command = ["/bin/sleep", "1000"].map(str::to_owned).to_vec();
+        let desired = workload(lease, "1", service);
+        let runtime = docker.runtime();
+        let start = std::time::Instant::now();
+        let stop = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            output("docker", &["stop", "-t", "0", &containers(lease)[0]]);
+        };
+        let (applied, ()) = tokio::join!(runtime.apply(&desired, &NoSwitchboard), stop);
+        assert!(matches!(applied, Err(RuntimeError::NotReady { .. })), "{applied:?}");
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+        runtime.apply(&workload(lease, "2", web(IMAGE)), &NoSwitchboard).await.unwrap();
+    })
+    .await;
+}
+
 /// As after a reboot: nothing is mounted and no rule is set. Rather than write beside its volume, the container waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_volume_that_is_not_mounted_stops_its_container() {
