@@ -60,7 +60,7 @@ pub(crate) async fn client(
         .or_fail(Kind::Provider, format_args!("provider {} has an endpoint that cannot be used", provider.id))
 }
 
-/// Asks a provider what is public, for no longer than `timeout`; the error says why there is no answer.
+/// Asks a provider once what is public, for no longer than `timeout`; the error says why there is no answer.
 pub(crate) async fn ask<T>(
     chain: &Chain,
     provider: &Provider,
@@ -69,7 +69,7 @@ pub(crate) async fn ask<T>(
 ) -> std::result::Result<T, String> {
     let answer = async {
         let client = client(chain, provider, None).await.map_err(|failure| failure.message)?;
-        question(client).await.map_err(|error| error.to_string())
+        question(client.once()).await.map_err(|error| error.to_string())
     };
     match tokio::time::timeout(timeout, answer).await {
         Ok(answer) => answer,

@@ -22,6 +22,8 @@ use crate::{ErrorBody, query};
 
 /// For a connection to stand.
 const CONNECT: Duration = Duration::from_secs(10);
+/// Tries after the first one, for errors that may pass.
+const RETRIES: usize = 3;
 /// For a small answer; more than the provider's own limit, so that its words arrive.
 const ANSWER: Duration = Duration::from_secs(90);
 /// Largest small answer in bytes; the provider is not trusted.
@@ -97,6 +99,7 @@ pub struct Client {
     tls: Arc<rustls::ClientConfig>,
     base: Url,
     endpoint: String,
+    retries: usize,
 }
 
 impl Client {
@@ -125,7 +128,20 @@ impl Client {
             .connect_timeout(CONNECT)
             .build()
             .map_err(|error| ClientError::Malformed(chain(&error)))?;
-        Ok(Self { http, tls: Arc::new(tls), base, endpoint: endpoint.to_owned() })
+        Ok(Self { http, tls: Arc::new(tls), base, endpoint: endpoint.to_owned(), retries: RETRIES })
+    }
+
+    /// Asks once: for who asks many providers and would rather hear soon why one does not answer.
+    #[must_use]
+    pub fn once(self) -> Self {
+        Self { retries: 0, ..self }
+    }
+
+    fn patience(&self) -> ExponentialBuilder {
+        ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(300))
+            .with_max_times(self.retries)
+            .with_jitter()
     }
 
     /// What the provider offers.
@@ -162,7 +178,7 @@ impl Client {
                 .body(manifest.canonical().clone());
             self.json(self.send(request).await?).await
         };
-        send.retry(patience()).when(ClientError::is_transient).await
+        send.retry(self.patience()).when(ClientError::is_transient).await
     }
 
     /// The manifest as it was sent.
@@ -172,7 +188,7 @@ impl Client {
     pub async fn get_manifest(&self, lease: LeaseId) -> Result<SaltedManifest, ClientError> {
         let path = format!("leases/{lease}/manifest");
         let send = async || self.send(self.request(Method::GET, &path).timeout(ANSWER)).await;
-        let response = send.retry(patience()).when(ClientError::is_transient).await?;
+        let response = send.retry(self.patience()).when(ClientError::is_transient).await?;
         let salt = response.headers().get(SALT_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
         let salt =
             salt.ok_or_else(|| ClientError::Malformed(format!("the header {SALT_HEADER} is missing")))?;
@@ -233,7 +249,7 @@ impl Client {
             let response = self.send(self.request(Method::GET, path).timeout(ANSWER)).await?;
             self.json(response).await
         };
-        send.retry(patience()).when(ClientError::is_transient).await
+        send.retry(self.patience()).when(ClientError::is_transient).await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -276,10 +292,6 @@ impl Client {
             None => ClientError::Unreachable { endpoint, why: chain(error) },
         }
     }
-}
-
-fn patience() -> ExponentialBuilder {
-    ExponentialBuilder::default().with_min_delay(Duration::from_millis(300)).with_max_times(3).with_jitter()
 }
 
 /// The provider's words from a body, or its status when there are none.

@@ -27,8 +27,8 @@ pub use files::{
 };
 pub use limits::{disk_filler_is_stopped, memory_limit_is_the_reason, process_limit_holds};
 pub use network::{
-    answers_udp, keeps_leases_and_host_apart, services_find_each_other, services_reach_what_is_exposed_to_them,
-    shows_a_nonce_outside,
+    answers_udp, keeps_leases_and_host_apart, services_find_each_other,
+    services_reach_what_is_exposed_to_them, shows_a_nonce_outside,
 };
 pub use shell::{dropping_a_shell_ends_it, runs_commands, shell_has_a_terminal};
 pub use state::{
