@@ -181,6 +181,22 @@ contract StakeTest is StakeBase {
         _near(_counted(provider), 110e18);
     }
 
+    /// Two shares of one and a half wei each are worth three, one of them one: the rest is for those who stay.
+    function test_unstake_roundsDown() public {
+        _stake(100e18);
+        vm.prank(alice);
+        staking.addReward(provider, 50e18);
+        assertEq(staking.tokensFor(provider, 2), 3);
+        assertEq(staking.tokensFor(provider, 1), 1);
+        vm.prank(owner);
+        uint256 request = staking.unstake(provider, 1);
+        (,,, uint256 tokens,) = staking.requestOf(request);
+        assertEq(tokens, 1);
+        (uint256 left, uint256 shares,,) = staking.poolOf(provider);
+        assertEq(left, 150e18 - 1);
+        assertEq(shares, 100e18 - 1);
+    }
+
     function test_addReward_needsSomebodyToEarnIt() public {
         vm.expectRevert(abi.encodeWithSelector(IStakingManager.StakingManager_InsufficientShares.selector, 0, 1));
         vm.prank(bob);
