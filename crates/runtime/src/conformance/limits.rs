@@ -3,7 +3,7 @@
 use super::support::{eventually, job, log_text, replicas, run, shell, workload};
 use super::{Harness, with_lease};
 use crate::api::NoSwitchboard;
-use crate::{ExitReason, Limit, ReplicaState};
+use crate::{ExitReason, Limit, ReplicaState, Volume, VolumeKind};
 
 /// Using more memory than allowed ends the process, with that reason; there is no swap to flee to.
 pub async fn memory_limit_is_the_reason(harness: &dyn Harness) {
@@ -47,8 +47,17 @@ pub async fn disk_filler_is_stopped(harness: &dyn Harness) {
     with_lease(harness, async |lease| {
         let runtime = harness.runtime();
         assert!(runtime.check().await.expect("checked").enforces(Limit::EphemeralDisk));
-        let line = "[ -e /filled ] || dd if=/dev/zero of=/filled bs=1M count=100; exec sleep 1000";
-        let desired = workload(lease, vec![shell(harness, "filler", line)]);
+        // Once: the fresh container after the restart leaves its disk alone.
+        let line = "[ -e /mark/once ] || { touch /mark/once; dd if=/dev/zero of=/filled bs=1M count=100; }; exec sleep 1000";
+        let mut filler = shell(harness, "filler", line);
+        filler.volumes.push(Volume {
+            name: "mark".to_owned(),
+            path: "/mark".to_owned(),
+            size_mib: 8,
+            kind: VolumeKind::Persistent,
+            read_only: false,
+        });
+        let desired = workload(lease, vec![filler]);
         runtime.apply(&desired, &NoSwitchboard).await.expect("applied");
         let stopped = async || {
             let replica = replicas(&*runtime, lease, "filler").await.into_iter().next()?;
