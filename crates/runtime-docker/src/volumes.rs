@@ -209,8 +209,12 @@ async fn bounded(dir: &Path, name: &str, size_mib: u32) -> Result<PathBuf, Runti
         Ok(now) if now < size => grow(&image, &mount, size).await?,
         Ok(_) => {}
     }
-    if !is_mounted(&mount)? {
-        run("mount", &["-o", "loop,nosuid,nodev"], &[&image, &mount]).await?;
+    if !is_mounted(&mount)?
+        && let Err(error) = run("mount", &["-o", "loop,nosuid,nodev"], &[&image, &mount]).await
+        // The program outlives a killed run of ours, and may be there first.
+        && !is_mounted(&mount)?
+    {
+        return Err(error);
     }
     let data = mount.join("data");
     if !data.exists() {
@@ -237,9 +241,7 @@ async fn make(image: &Path, size: u64) -> Result<(), RuntimeError> {
 
 /// Grows a volume while nobody uses it: a service with a writable volume is stopped before its next generation starts.
 async fn grow(image: &Path, mount: &Path, size: u64) -> Result<(), RuntimeError> {
-    if is_mounted(mount)? {
-        run("umount", &[], &[mount]).await?;
-    }
+    unmount(mount).await?;
     allocate(image, size)?;
     run("e2fsck", &["-p", "-f"], &[image]).await?;
     run("resize2fs", &[], &[image]).await
@@ -269,18 +271,21 @@ async fn discard(dir: &Path, wanted: impl Fn(&str) -> bool) -> Result<(), Runtim
             continue;
         }
         if path.is_dir() {
-            if is_mounted(&path)? {
-                run("umount", &[], &[&path]).await?;
-            }
+            unmount(&path).await?;
             fs::remove_dir_all(&path).map_err(|error| failed("remove", &path, &error))?;
         } else {
             // Its mount has to go before it; directories sort nowhere in particular.
-            let mount = dir.join(volume);
-            if is_mounted(&mount)? {
-                run("umount", &[], &[&mount]).await?;
-            }
+            unmount(&dir.join(volume)).await?;
             fs::remove_file(&path).map_err(|error| failed("remove", &path, &error))?;
         }
+    }
+    Ok(())
+}
+
+/// Unmounts whatever is mounted there, however often.
+async fn unmount(path: &Path) -> Result<(), RuntimeError> {
+    while is_mounted(path)? {
+        run("umount", &[], &[path]).await?;
     }
     Ok(())
 }
