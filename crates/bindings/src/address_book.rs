@@ -185,11 +185,9 @@ mod tests {
     }
 
     fn load(book: &serde_json::Value) -> Result<AddressBook, AddressBookError> {
-        let path = std::env::temp_dir().join(format!("iono-book-{:?}.json", std::thread::current().id()));
-        std::fs::write(&path, book.to_string()).unwrap();
-        let loaded = AddressBook::load(&path);
-        std::fs::remove_file(path).unwrap();
-        loaded
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), book.to_string()).unwrap();
+        AddressBook::load(file.path())
     }
 
     #[test]
