@@ -4,7 +4,7 @@ use alloy::primitives::{Address, B256, U256};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use iono_bindings::{ProfileWord, ProviderRecord};
 use iono_matching::eligibility::{self, Standing};
-use iono_primitives::{GpuModel, Region, Resources};
+use iono_primitives::{Attributes, GpuModel, Region, Resources};
 use serde_json::{Value, json};
 
 use crate::chain::{Call, Chain};
@@ -95,6 +95,11 @@ impl Provider {
         self.capacity.map_or(0, |capacity| capacity.gpus)
     }
 
+    /// What it vouches for and what its record was attested (SP-5).
+    pub(crate) fn tiers(&self) -> Attributes {
+        Attributes::read(self.profile.attributes)
+    }
+
     /// The facts that the chain has, for `--json`.
     pub(crate) fn json(&self) -> Value {
         let profile = &self.profile;
@@ -114,6 +119,7 @@ impl Provider {
             "gpus": self.gpus(),
             "gpu_model": self.gpu_model(),
             "capacity": self.capacity,
+            "tiers": self.tiers(),
         })
     }
 }

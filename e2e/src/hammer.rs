@@ -1,16 +1,16 @@
 //! Requests without pause, for what must not fail while something changes.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
-/// Asks a URL without pause until it is stopped, and counts.
+/// Asks a URL without pause until it is stopped, counts, and keeps what went wrong.
 pub struct Hammer {
     stop: Arc<AtomicBool>,
     asked: Arc<AtomicU64>,
-    failed: Arc<AtomicU64>,
+    failures: Arc<Mutex<Vec<String>>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -20,17 +20,21 @@ impl Hammer {
     /// # Errors
     /// When no HTTP client can be made.
     pub fn start(url: &str) -> Result<Self> {
-        let (stop, asked, failed) = (Arc::default(), Arc::default(), Arc::default());
-        let mut hammer = Self { stop, asked, failed, tasks: Vec::new() };
+        let mut hammer =
+            Self { stop: Arc::default(), asked: Arc::default(), failures: Arc::default(), tasks: Vec::new() };
+        let start = Instant::now();
         for _ in 0..4 {
             let client = crate::http::client()?;
             let (url, stop) = (url.to_owned(), hammer.stop.clone());
-            let (asked, failed) = (hammer.asked.clone(), hammer.failed.clone());
+            let (asked, failures) = (hammer.asked.clone(), hammer.failures.clone());
             hammer.tasks.push(tokio::spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
-                    let good = client.get(&url).send().await.is_ok_and(|answer| answer.status() == 200);
+                    let sent = start.elapsed();
+                    if let Err(reason) = ask(&client, &url).await {
+                        let text = format!("sent at {sent:?}, lost at {:?}: {reason}", start.elapsed());
+                        failures.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                    }
                     asked.fetch_add(1, Ordering::Relaxed);
-                    failed.fetch_add(u64::from(!good), Ordering::Relaxed);
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             }));
@@ -38,12 +42,21 @@ impl Hammer {
         Ok(hammer)
     }
 
-    /// Requests made and failed.
-    pub async fn stop(self) -> (u64, u64) {
+    /// How many requests were made, and why each of those that failed did.
+    pub async fn stop(self) -> (u64, Vec<String>) {
         self.stop.store(true, Ordering::Relaxed);
         for task in self.tasks {
             let _ = task.await;
         }
-        (self.asked.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed))
+        let failures = std::mem::take(&mut *self.failures.lock().unwrap_or_else(PoisonError::into_inner));
+        (self.asked.load(Ordering::Relaxed), failures)
     }
+}
+
+async fn ask(client: &reqwest::Client, url: &str) -> Result<()> {
+    let answer = client.get(url).send().await?;
+    let status = answer.status();
+    let body = answer.text().await?;
+    ensure!(status == 200, "{status}: {body}");
+    Ok(())
 }

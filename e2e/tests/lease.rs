@@ -56,9 +56,9 @@ async fn an_update_to_two_replicas_fails_no_request() {
     eventually("two containers, both new", SOON, settled).await.unwrap();
     let status = market.tenant.json(&["status", &id]).await.unwrap();
     assert_eq!(replicas_ready(&status), 2, "{status:#}");
-    let (asked, failed) = hammer.stop().await;
+    let (asked, failures) = hammer.stop().await;
     assert!(asked > 20, "only {asked} requests");
-    assert_eq!(failed, 0, "of {asked}");
+    assert!(failures.is_empty(), "of {asked} requests {} failed: {failures:#?}", failures.len());
     assert!(http::answers(&url, "nonce two").await);
     assert_eq!(market.containers(lease).await.unwrap().len(), 2);
     market.close(lease).await.unwrap();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use alloy::primitives::{Address, U256};
+use futures::future::try_join_all;
 use iono_bindings::{IEscrow, IProviderAccount, IProviderRegistry, ProviderRecord};
 use iono_identity::Pin;
 use iono_primitives::Region;
@@ -13,7 +14,7 @@ use super::cash_out;
 use crate::args::provider::Provider as Args;
 use crate::chain::{Call, Chain};
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::offers::{self, List, Offer};
 use crate::output::{Report, facts, table};
 use crate::providers::{self, Provider, stars};
@@ -85,18 +86,15 @@ async fn show(context: &Context, id: u32) -> Result<Report> {
     let pins: Vec<String> =
         providers::pins(&chain, &provider).await?.into_iter().map(|pin| Pin(pin).to_string()).collect();
     let tokens = Tokens::load(&chain).await?;
-    let mut earned = BTreeMap::new();
-    for token in &tokens.0 {
-        let ledger = chain
-            .escrow()
-            .ledgerOf(number, U256::from(token.id))
-            .call()
-            .await
-            .or_call("cannot read the ledger")?;
-        if !ledger.net.is_zero() {
-            earned.insert(token.symbol.clone(), token.plain(ledger.net));
-        }
-    }
+    let escrow = chain.escrow();
+    let ledgers = tokens.0.iter().map(async |token| {
+        let ledger = escrow.ledgerOf(number, U256::from(token.id)).call().await;
+        Ok::<_, Failure>((token, ledger.or_call("cannot read the ledger")?.net))
+    });
+    let ledgers = try_join_all(ledgers).await?;
+    let earned = ledgers.into_iter().filter(|(_, net)| !net.is_zero());
+    let earned: BTreeMap<_, _> =
+        earned.map(|(token, net)| (token.symbol.clone(), token.plain(net))).collect();
     let offer = offers::ask(&chain, [&provider], ASK).await.remove(&id);
     if let Some(Err(why)) = &offer {
         context.output.note(&format!("it does not say its prices: {why}"));
@@ -126,6 +124,7 @@ async fn show(context: &Context, id: u32) -> Result<Report> {
             "free",
             format!("{} of {} units, {} GPUs", profile.free_units, profile.total_units, profile.free_gpus),
         ),
+        ("tiers", provider.tiers().to_string()),
         ("trust tier", profile.trust_tier.to_string()),
         ("rating", stars(profile.rating)),
         ("slashed", format!("{} times", profile.slashes)),

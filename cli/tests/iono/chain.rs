@@ -285,6 +285,7 @@ async fn providers_and_stakes_are_seen_and_changed() {
     let shown = admin.json(&["provider", "show", "1"]);
     assert_eq!(shown["owner"].as_str().unwrap(), setup.owner.address().to_string().to_lowercase());
     assert!(shown["pins"][0].as_str().unwrap().starts_with("sha256//"));
+    assert_eq!(shown["tiers"]["gpu"], 0, "{shown:#}");
     admin.fails(7, &["provider", "show", "2"]);
     assert_eq!(admin.json(&["market", "--region", "local"])["regions"][0]["free_units"], 16);
     assert_eq!(admin.json(&["market", "--gpu", "any"])["providers"].as_array().unwrap().len(), 0);

@@ -10,7 +10,7 @@ import {OrderBook} from "../../src/market/OrderBook.sol";
 import {Built} from "../Built.sol";
 
 /// @title  Replay: random orders with their bids, placed and resolved by the order book itself
-/// @notice `crates/matching/tests/differential.rs` writes files of records and runs this test on each; without the files
+/// @notice `crates/matching/tests/differential` writes files of records and runs this test on each; without the files
 ///         that it names in the environment there is nothing to replay. A record is 32-byte words: weights, seed, word 0
 ///         and word 1 of the order, number of bids, then per bid its profile, rate << 32 | fizz and what becomes of it
 ///         (0 new, 1 replaces, 2 outbid), then the winner's word, its score, and the keccak256 of all stored bids in the
@@ -23,7 +23,7 @@ contract ReplayTest is Test {
             // A replayer of its own for each file, because memory is only freed with the call.
             orders += new Replayer().replay(files[i]);
         }
-        assertEq(orders, vm.envOr("REPLAY_ORDERS", uint256(0)));
+        assertEq(orders, vm.envOr("REPLAY_RECORDS", uint256(0)));
     }
 }
 

@@ -6,6 +6,7 @@ import {CommonBase} from "forge-std/Base.sol";
 import {StdCheats} from "forge-std/StdCheats.sol";
 import {StdUtils} from "forge-std/StdUtils.sol";
 
+import {Quote} from "../../src/interfaces/ILeaseBook.sol";
 import {Bill} from "../../src/lib/Bill.sol";
 import {LeaseWord} from "../../src/lib/LeaseWord.sol";
 import {OrderWord} from "../../src/lib/OrderWord.sol";
@@ -99,18 +100,11 @@ contract Handler is CommonBase, StdCheats, StdUtils {
             requirements: 0,
             flags: OrderFlags.PROVIDER
         });
-        uint256 worth = token == 0 ? free / 1e18 : free / 1e6;
+        uint256 worth = _worth(token, free);
         uint256 cost = uint256(terms.maxRate) * terms.duration / 1e18;
         if (worth < 16 || worth < cost * 103 / 100 + 2) return 0;
-        uint256 cpu = bound(size, 1, 8) * 1000;
-        Spec memory spec = Spec({
-            resources: ResourcesWord.pack(cpu, 1024, 1024, 0, 0, 0, 0, 0),
-            manifestHash: "manifest",
-            providers: 0,
-            groups: abi.encodePacked(uint16(1), uint24(cpu), uint24(1024), uint24(1024), uint24(0), uint16(0))
-        });
         vm.prank(escrow.ownerOf(wallet));
-        order = orders.createOrder(terms, spec);
+        order = orders.createOrder(terms, _spec(size));
     }
 
     /// @notice An order that becomes a running lease at once, so that most calls find one.
@@ -149,6 +143,40 @@ contract Handler is CommonBase, StdCheats, StdUtils {
         vm.prank(escrow.ownerOf(w0.wallet()));
         leases.extend(lease, uint32(secs));
         lockedIn[lease] += leases.lockedOf(lease) - locked;
+    }
+
+    /// @notice A quoted change of rate and size: the old terms are paid up to now and what is left is locked anew.
+    function update(uint256 lease, uint256 rate, uint256 size) external {
+        (uint256 w0, uint256 w1) = _lease(lease);
+        lease = _order(lease);
+        if (w1.state() != LeaseState.Active || !_running(w1)) return;
+        rate = bound(rate, 1e9, 1e15);
+        uint256 needed = Bill.lockOf(rate, w1.end() - w1.settledTo(), w0.decimals(), w0.payerFee());
+        uint256 free = escrow.balanceOf(w0.wallet(), w0.token());
+        if (free < needed || _worth(w0.token(), free) < 16) return;
+        Spec memory spec = _spec(size);
+        Quote memory quote = Quote({
+            lease: lease,
+            version: uint16(w0.version()),
+            oldRate: uint80(w1.rate()),
+            specHash: keccak256(abi.encode(spec)),
+            rate: uint80(rate),
+            expiry: uint40(vm.getBlockTimestamp())
+        });
+        uint256 locked = leases.lockedOf(lease);
+        bytes memory signature = _signBy(w0.provider(), leases.quoteHash(quote));
+        vm.prank(escrow.ownerOf(w0.wallet()));
+        leases.update(quote, spec, signature);
+        takenOut[lease] += locked;
+        lockedIn[lease] += leases.lockedOf(lease);
+    }
+
+    function setManifestHash(uint256 lease, bytes32 manifestHash) external {
+        (uint256 w0, uint256 w1) = _lease(lease);
+        if (!_live(w1)) return;
+        lease = _order(lease);
+        vm.prank(escrow.ownerOf(w0.wallet()));
+        leases.setManifestHash(lease, manifestHash);
     }
 
     function close(uint256 lease) external {
@@ -285,6 +313,28 @@ contract Handler is CommonBase, StdCheats, StdUtils {
     function payeeAt(uint256 index) public view returns (uint256) {
         if (index < PROVIDERS) return index + 1;
         return index == PROVIDERS ? escrow.foundation() : uint160(keeper);
+    }
+
+    /// @return dollars
+    function _worth(uint256 token, uint256 amount) private pure returns (uint256) {
+        return token == 0 ? amount / 1e18 : amount / 1e6;
+    }
+
+    function _spec(uint256 size) private pure returns (Spec memory) {
+        uint256 cpu = bound(size, 1, 8) * 1000;
+        return Spec({
+            resources: ResourcesWord.pack(cpu, 1024, 1024, 0, 0, 0, 0, 0),
+            manifestHash: "manifest",
+            providers: 0,
+            groups: abi.encodePacked(uint16(1), uint24(cpu), uint24(1024), uint24(1024), uint24(0), uint16(0))
+        });
+    }
+
+    /// @dev With the hot key that MarketBase made.
+    function _signBy(uint256 provider, bytes32 hash) private returns (bytes memory) {
+        (, uint256 key) = makeAddrAndKey(string.concat("hot ", vm.toString(provider)));
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, hash);
+        return abi.encodePacked(r, s, v);
     }
 
     function _wallet(uint256 seed) private view returns (uint256) {

@@ -316,7 +316,7 @@ fn provider_registry(data: &[u8]) -> Option<Explained> {
         E::ProviderRegistry_HotKeyTaken(e) => say(
             "ProviderRegistry_HotKeyTaken",
             format!("{} is another provider's hot key already, or admits another owner only", e.hotKey),
-            "make a key for each provider; if a stranger registered yours, let it call ProviderRegistry.admit(owner)",
+            "make a key for each provider; if a stranger registered yours, `provider admit OWNER` on its machine takes it back",
         ),
         E::ProviderRegistry_UnknownProvider(e) => {
             say("ProviderRegistry_UnknownProvider", format!("there is no provider {}", e.provider), "")

@@ -53,7 +53,7 @@ impl Update {
 }
 
 /// Final ranges that are read at once: while one is stored and some are decoded, the endpoint has enough to do, also when
-/// one of the three is held up for a moment.
+/// one of them is held up for a moment.
 pub const AHEAD: usize = 6;
 
 /// A final range that is being read.

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use iono_hardware::{AmdSysfs, Gpu, GpuSource, Hardware, Source};
+use iono_hardware::{AmdSysfs, Gpu, GpuSource, Hardware, Nvml, Source};
 use iono_primitives::StorageClass;
 
 fn output(program: &str, args: &[&str]) -> String {
@@ -64,6 +64,20 @@ fn limits_of_the_control_group_are_those_of_its_files() {
     };
     let limits = [lowest("memory.max", u64::MAX), lowest("memory.limit_in_bytes", 1 << 62)];
     assert_eq!(found.memory.limit, limits.into_iter().flatten().min());
+}
+
+/// With NVIDIA's driver the cards are those of its own tool, without it there are none.
+#[test]
+fn nvidia_cards_are_those_that_nvidia_smi_lists() {
+    let query = ["--query-gpu=uuid,name,memory.total", "--format=csv,noheader,nounits"];
+    let said = Command::new("nvidia-smi").args(query).output().ok().filter(|output| output.status.success());
+    let said = said.map(|output| String::from_utf8(output.stdout).unwrap()).unwrap_or_default();
+    let mut found: Vec<String> =
+        Nvml.gpus().iter().map(|gpu| format!("{}, {}, {}", gpu.id, gpu.name, gpu.memory)).collect();
+    found.sort();
+    let mut listed: Vec<&str> = said.lines().map(str::trim).collect();
+    listed.sort_unstable();
+    assert_eq!(found, listed);
 }
 
 fn made_up() -> (tempfile::TempDir, Source) {

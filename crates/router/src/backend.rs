@@ -160,6 +160,54 @@ impl Pool {
     }
 }
 
+/// The search of one request or connection for a replica that takes it.
+#[derive(Debug)]
+pub(crate) struct Search {
+    tried: Vec<IpAddr>,
+    silent: Vec<IpAddr>,
+    tries: usize,
+    started: tokio::time::Instant,
+    hold: Duration,
+}
+
+impl Search {
+    /// `hold` is how long it waits for a replica while there is none, and after which it gives up on silent ones.
+    pub(crate) fn new(hold: Duration) -> Self {
+        let started = tokio::time::Instant::now();
+        Self { tried: Vec::new(), silent: Vec::new(), tries: 0, started, hold }
+    }
+
+    /// The next replica. When all were tried, those that were silent come again: a service whose queue was full for a
+    /// moment has not refused anything.
+    pub(crate) async fn next(&mut self, pool: &Pool) -> Option<InFlight> {
+        let found = match pool.acquire(&self.tried, self.hold).await {
+            None if !self.silent.is_empty() && self.elapsed() < self.hold => {
+                self.tried.retain(|ip| !self.silent.contains(ip));
+                self.silent.clear();
+                pool.acquire(&self.tried, self.hold).await
+            }
+            found => found,
+        }?;
+        self.tried.push(found.0.ip);
+        self.tries += 1;
+        Some(found)
+    }
+
+    /// Notes that a replica neither took nor refused the connection in time.
+    pub(crate) fn was_silent(&mut self, replica: &Backend) {
+        self.silent.push(replica.ip);
+    }
+
+    /// How many replicas were tried, each as often as it was.
+    pub(crate) fn tries(&self) -> usize {
+        self.tries
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,8 @@
 //! hands upgrades (WebSocket) through.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use metrics::counter;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::backend::InFlight;
+use crate::backend::{InFlight, Search};
 use crate::body::{Attempt, Download, Hold, Upload};
 use crate::config::RetryCase;
 use crate::headers;
@@ -49,8 +50,10 @@ fn refuse<T>(status: StatusCode, text: impl Into<String>) -> Result<T, Refusal> 
 
 /// How an attempt ended without an answer.
 enum Failure {
-    /// Nothing was sent.
+    /// The connection was refused; nothing was sent.
     Connect(String),
+    /// The connection was neither taken nor refused in time; nothing was sent.
+    Silent,
     /// The connection broke.
     Broken(String),
     /// No answer in time.
@@ -149,15 +152,13 @@ impl Proxy {
         head.headers.entry(header::HOST).or_insert(host_field);
 
         let upload = Upload::new(body, options.max_body_size, Duration::from_millis(options.send_timeout));
-        let started = tokio::time::Instant::now();
-        let mut tried: Vec<IpAddr> = Vec::new();
+        let mut search = Search::new(self.limits.hold);
         let mut last =
             Refusal(StatusCode::SERVICE_UNAVAILABLE, "the service has no replica ready".to_owned());
         loop {
-            let Some(replica) = target.pool.acquire(&tried, self.limits.hold).await else { return Err(last) };
-            tried.push(replica.0.ip);
+            let Some(replica) = search.next(&target.pool).await else { return Err(last) };
             let may_repeat = head.method.is_idempotent() && !upload.started();
-            let more = may_try_more(target, tried.len(), started.elapsed());
+            let more = may_try_more(target, &search);
             match self.attempt(&head, &upload, &replica, target).await {
                 Ok(answer)
                     if more
@@ -180,12 +181,15 @@ impl Proxy {
                 }
                 Err(failure) => {
                     let (again, case) = match &failure {
-                        Failure::Connect(_) => (!upload.started(), RetryCase::Error),
+                        Failure::Connect(_) | Failure::Silent => (!upload.started(), RetryCase::Error),
                         Failure::Broken(_) => (may_repeat && !upload.started(), RetryCase::Error),
                         Failure::Timeout => (may_repeat && !upload.started(), RetryCase::Timeout),
                     };
-                    if matches!(failure, Failure::Connect(_)) {
+                    if matches!(failure, Failure::Connect(_) | Failure::Silent) {
                         target.pool.failed(&replica.0);
+                    }
+                    if matches!(failure, Failure::Silent) {
+                        search.was_silent(&replica.0);
                     }
                     last = failure.into();
                     let allowed = match case {
@@ -217,7 +221,11 @@ impl Proxy {
         upload.touch();
         tokio::select! {
             answer = self.client.request(request) => answer.map_err(|error| {
-                if error.is_connect() { Failure::Connect(reason(&error)) } else { Failure::Broken(reason(&error)) }
+                match cause(&error) {
+                    cause if !error.is_connect() => Failure::Broken(cause.to_string()),
+                    cause if is_timeout(cause) => Failure::Silent,
+                    cause => Failure::Connect(cause.to_string()),
+                }
             }),
             () = upload.silent_for(Duration::from_millis(target.options.read_timeout)) => Err(Failure::Timeout),
         }
@@ -255,20 +263,26 @@ impl Proxy {
     }
 }
 
-fn may_try_more(target: &Target, tried: usize, elapsed: Duration) -> bool {
+fn may_try_more(target: &Target, search: &Search) -> bool {
     let options = &target.options;
     let tries = usize::try_from(options.next_tries).unwrap_or(usize::MAX);
-    let in_time = options.next_timeout == 0 || elapsed < Duration::from_millis(options.next_timeout);
-    (tries == 0 || tried < tries) && in_time
+    let in_time = options.next_timeout == 0 || search.elapsed() < Duration::from_millis(options.next_timeout);
+    (tries == 0 || search.tries() < tries) && in_time
 }
 
 /// The innermost cause, which says what happened.
-fn reason(error: &ClientError) -> String {
-    let mut cause: &dyn std::error::Error = error;
+fn cause(error: &ClientError) -> &(dyn std::error::Error + 'static) {
+    let mut cause: &(dyn std::error::Error + 'static) = error;
     while let Some(next) = cause.source() {
         cause = next;
     }
-    cause.to_string()
+    cause
+}
+
+/// Whether nothing came back: the connector's own deadline, or the kernel's.
+fn is_timeout(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.is::<tokio::time::error::Elapsed>()
+        || cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::TimedOut)
 }
 
 impl From<Failure> for Refusal {
@@ -280,6 +294,10 @@ impl From<Failure> for Refusal {
             Failure::Broken(why) => {
                 Self(StatusCode::BAD_GATEWAY, format!("the service broke the connection: {why}"))
             }
+            Failure::Silent => Self(
+                StatusCode::GATEWAY_TIMEOUT,
+                "the service did not take the connection in time".to_owned(),
+            ),
             Failure::Timeout => {
                 Self(StatusCode::GATEWAY_TIMEOUT, "the service did not answer in time".to_owned())
             }

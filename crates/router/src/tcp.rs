@@ -7,7 +7,7 @@ use metrics::counter;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::InFlight;
+use crate::backend::{InFlight, Search};
 use crate::table::Target;
 use crate::{Limits, listener, tunnel};
 
@@ -48,19 +48,20 @@ async fn pass(client: TcpStream, target: &Target, limits: &Limits) {
 
 /// A connection to the first replica that accepts one.
 async fn connect(target: &Target, limits: &Limits) -> Option<(TcpStream, InFlight)> {
-    let mut tried = Vec::new();
+    let mut search = Search::new(limits.hold);
     loop {
-        let replica = target.pool.acquire(&tried, limits.hold).await?;
+        let replica = search.next(&target.pool).await?;
         let address = SocketAddr::new(replica.0.ip, target.port);
-        if let Ok(Ok(stream)) =
-            tokio::time::timeout(limits.connect_timeout, TcpStream::connect(address)).await
-        {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY was refused");
+        match tokio::time::timeout(limits.connect_timeout, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "TCP_NODELAY was refused");
+                }
+                return Some((stream, replica));
             }
-            return Some((stream, replica));
+            Ok(Err(_)) => {}
+            Err(_) => search.was_silent(&replica.0),
         }
         target.pool.failed(&replica.0);
-        tried.push(replica.0.ip);
     }
 }

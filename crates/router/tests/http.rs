@@ -115,6 +115,39 @@ async fn goes_to_another_replica_when_the_first_refuses() {
     assert_eq!(status(&get(&router, "/").await), 502);
 }
 
+/// A service that starts every request by itself has a queue of a handful: when it is full the kernel says nothing.
+#[tokio::test]
+async fn waits_for_a_replica_whose_queue_is_full() {
+    let ip = next_ip();
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind((ip, 0).into()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut queued = Vec::new();
+    let connect = || tokio::time::timeout(Duration::from_millis(200), TcpStream::connect((ip, port)));
+    while let Ok(Ok(stream)) = connect().await {
+        queued.push(stream);
+    }
+    assert!(!queued.is_empty() && queued.len() < 8, "{} fit in the queue", queued.len());
+
+    let limits = Limits { hold: Duration::from_secs(5), ..limits() };
+    let router = router(limits, HttpOptions::default(), port, &[ip]).await;
+    let start = Instant::now();
+    assert_eq!(status(&get(&router, "/").await), 504);
+    assert!(
+        start.elapsed() >= 3 * Duration::from_millis(500),
+        "three tries by default: {:?}",
+        start.elapsed()
+    );
+    let serve = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        Replica::serve("slow", listener)
+    };
+    let (answer, replica) = tokio::join!(get(&router, "/"), serve);
+    assert_eq!(status(&answer), 200, "{answer}");
+    assert_eq!(replica.seen(), 1);
+}
+
 #[tokio::test]
 async fn repeats_only_what_may_be_repeated() {
     let (one, two) = (next_ip(), next_ip());

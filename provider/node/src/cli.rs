@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use alloy::primitives::Address;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -124,6 +125,12 @@ pub enum Command {
     /// Makes a new TLS key and announces its pin; the old one stays good until the next rotation.
     #[command(after_help = "Example:\n  provider rotate-pin && systemctl restart provider")]
     RotatePin,
+    /// Says with this machine's hot key that only this owner may register it; takes it from whoever did so first.
+    #[command(after_help = "Example:\n  provider admit 0x70997970C51812dc3A010C7d01b50e0d17dc79C8")]
+    Admit {
+        /// Address of the owner key.
+        owner: Address,
+    },
     /// The running daemon's health in one view.
     #[command(after_help = "Example:\n  provider status --json")]
     Status,

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use alloy::primitives::Address;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
@@ -33,6 +34,8 @@ pub enum Request {
     CashOut(Option<u16>),
     /// Make and announce a new TLS key.
     RotatePin,
+    /// Let this owner alone name the hot key as its provider's.
+    Admit(Address),
 }
 
 type Answer = Result<Json<Value>, (StatusCode, String)>;
@@ -128,6 +131,13 @@ async fn act(State(control): State<Control>, Json(request): Json<Request>) -> An
             let identity = identity.map_err(|error| failed(&error))?;
             control.server.use_identity(&identity).map_err(|error| failed(&error))?;
             Ok(Json(json!({ "pin": pin.to_string() })))
+        }
+        Request::Admit(owner) => {
+            let key = format!("admit:{owner}:{}", unix_now());
+            let call = IProviderRegistry::admitCall { owner };
+            let sent = node.send(&key, node.reader.book().provider_registry, call).await;
+            sent.map(|mined| Json(json!({ "admitted": owner, "transaction": mined.transaction })))
+                .map_err(|error| failed(&error))
         }
     }
 }

@@ -80,4 +80,5 @@ async fn https_is_promised_where_a_certificate_covers_the_name() {
     assert!(visit(&urls[2], &[&renewed]).await.is_ok());
     certify(&folder, "shop", "shop.example");
     market.until_green().await;
+    market.close_and_empty(lease).await;
 }

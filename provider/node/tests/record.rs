@@ -53,6 +53,28 @@ async fn order(market: &Market, tiers: &Attributes) -> Ordered {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hot_key_that_a_stranger_registered_is_taken_back() {
+    let market = Market::open().await;
+    let (mine, key) = (market.devnet.anvil.key(4), market.dir.join("mine.json"));
+    let secret = alloy::hex::encode(mine.to_bytes());
+    keystore::import_key(&key, &secret, &Passphrase::new("correct horse")).await.unwrap();
+    let (key, passphrase) = (key.display().to_string(), market.dir.join("passphrase").display().to_string());
+    let register = ["register", "--owner-key", &key, "--owner-passphrase-file", &passphrase];
+
+    // The devnet's provider has the key already: to this owner it is a stranger's.
+    let (done, _, error) = market.command(&register).await;
+    let advice = format!("provider admit {}", mine.address());
+    assert!(!done && error.contains(&advice), "{error}");
+    let (done, answer, error) = market.command(&["admit", &mine.address().to_string()]).await;
+    assert!(done && answer["admitted"] == mine.address().to_string().to_lowercase(), "{answer} {error}");
+    let (done, answer, error) = market.command(&register).await;
+    assert!(done && answer["provider"].as_u64() > Some(market.me.0.into()), "{answer} {error}");
+    // It is this owner's now.
+    let (done, _, error) = market.command(&register).await;
+    assert!(!done && error.contains("set-record"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_record_is_compared_mended_and_bid_with() {
     let mut market = Market::open().await;
     let key = market.dir.join("owner.json");

@@ -64,8 +64,12 @@ async fn answer(name: &str, request: Request<Incoming>) -> Response<Full<Bytes>>
 
 impl Replica {
     pub(crate) async fn start(name: &'static str, ip: IpAddr, port: u16) -> Self {
-        let listener = TcpListener::bind((ip, port)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        Self::serve(name, TcpListener::bind((ip, port)).await.unwrap())
+    }
+
+    /// Answers what comes to a listener.
+    pub(crate) fn serve(name: &'static str, listener: TcpListener) -> Self {
+        let (ip, port) = listener.local_addr().map(|local| (local.ip(), local.port())).unwrap();
         let requests = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&requests);
         let task = tokio::spawn(async move {

@@ -188,7 +188,11 @@ impl Story {
         };
         iono_testkit::eventually("two replicas", Duration::from_secs(60), settled).await?;
         tokio::time::sleep(Duration::from_secs(1)).await;
-        self.during_update = hammer.stop().await;
+        let (asked, failures) = hammer.stop().await;
+        for failure in &failures {
+            eprintln!("a request during the update failed: {failure}");
+        }
+        self.during_update = (asked, u64::try_from(failures.len())?);
         let updated = events::last::<ILeaseBook::LeaseUpdated>(
             self.network.anvil.provider(),
             self.network.book.lease_book,

@@ -43,10 +43,18 @@ pub async fn ask(common: &Common, config: &Config, request: &Request) -> Result<
 /// Does it without a daemon.
 async fn alone(config: &Config, request: &Request) -> Result<Value> {
     let link = ChainLink::open(config, daemon::open_hot_key(config).await?).await?;
-    let me = link.provider().await?;
     let (sender, reader) = (&link.sender, &link.reader);
     let done = match request {
+        // May come before the registry knows this provider.
+        Request::Admit(owner) => {
+            let (key, call) =
+                (format!("admit:{owner}:{}", unix_now()), IProviderRegistry::admitCall { owner: *owner });
+            let to = reader.book().provider_registry;
+            let mined = sender.submit(&key, to, Bytes::from(call.abi_encode())).await?;
+            json!({ "admitted": owner, "transaction": mined.transaction })
+        }
         Request::Drain(draining) => {
+            let me = link.provider().await?;
             let call = IProviderRegistry::setDrainingCall { provider: me.into(), draining: *draining };
             let to = reader.book().provider_registry;
             let key = format!("drain:{draining}:{}", unix_now());
@@ -54,6 +62,7 @@ async fn alone(config: &Config, request: &Request) -> Result<Value> {
             json!({ "draining": draining, "transaction": mined.transaction })
         }
         Request::CashOut(token) => {
+            let me = link.provider().await?;
             let [_, leases] = Book::namespaces();
             let book = Book::restore(me, &[], &link.store.documents(leases).await?)?;
             let leases: Vec<_> = book.leases().values().filter(|l| !l.is_done()).map(|l| l.id).collect();
@@ -64,6 +73,7 @@ async fn alone(config: &Config, request: &Request) -> Result<Value> {
             json!(treasury::cash_out(sender, reader, me, &tokens, Dollars::default(), round).await?)
         }
         Request::RotatePin => {
+            let me = link.provider().await?;
             json!({ "pin": pins::rotate(&config.data_dir, sender, reader, me).await?.to_string() })
         }
     };

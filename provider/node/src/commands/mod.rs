@@ -55,6 +55,7 @@ async fn with_config(common: &Common, config: &Config, command: Command) -> Resu
         Command::Drain { state } => daemon::ask(common, config, &Request::Drain(state == OnOff::On)).await,
         Command::CashOut { token } => daemon::ask(common, config, &Request::CashOut(token)).await,
         Command::RotatePin => daemon::ask(common, config, &Request::RotatePin).await,
+        Command::Admit { owner } => daemon::ask(common, config, &Request::Admit(owner)).await,
         Command::Status => daemon::status(common, config).await,
         Command::Earnings => money::earnings(common, config).await,
         Command::Bids { order, limit } => book::bids(common, config, order, limit).await,

@@ -24,12 +24,13 @@ use crate::{daemon, machine, pins};
 pub async fn register(common: &Common, config: &Config, owner: &Owner) -> Result<()> {
     let (link, record) = (open(config, owner).await?, record(config).await?);
     let hot = record.hotKey;
-    let known = link.reader.profile_of(hot).await?;
-    if known.id != 0 {
-        bail!(
-            "{hot} is the hot key of provider {} already; `provider set-record` changes its record",
-            known.id
+    let (known, me) = (ProviderId(link.reader.profile_of(hot).await?.id), link.sender.address());
+    if known != ProviderId(0) {
+        ensure!(
+            link.reader.owner_of(known).await? == me,
+            "somebody else registered this machine's hot key {hot} as provider {known}; `provider admit {me}` takes it back, then register again"
         );
+        bail!("{hot} is the hot key of provider {known} already; `provider set-record` changes its record");
     }
     let call = IProviderRegistry::proposeCall { record };
     let mined = send(&link, "propose", link.reader.book().provider_registry, call).await?;

@@ -130,6 +130,14 @@ impl Reader {
         Ok(ProfileWord::read([self.registry().profileOf(hot_key).call().await?]))
     }
 
+    /// Who holds a provider's stake and account.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn owner_of(&self, provider: ProviderId) -> Result<Address, ReadError> {
+        Ok(self.registry().ownerOf(provider.into()).call().await?)
+    }
+
     /// The registry's record.
     ///
     /// # Errors

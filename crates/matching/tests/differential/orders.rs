@@ -1,36 +1,16 @@
-//! 100,000 random orders with their bids are placed and resolved by the order book's own code and by this crate; every
-//! slot, winner and score must agree. Foundry runs the Solidity side on files that this test writes.
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-use std::path::{Path, PathBuf};
-use std::process::Command;
+//! Random orders with their bids are placed and resolved by the order book's own code and by this crate: every slot, winner
+//! and score must agree.
 
 use alloy::primitives::{B256, U256, keccak256};
 use iono_matching::{Bid, BidTable, Placed, Terms, Weights};
 use iono_primitives::{Rate, Region};
+use rand::Rng;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 
-const ORDERS: u64 = 100_000;
-const PER_FILE: u64 = 2_500;
+use crate::{replay, skewed};
 
 /// Flags of a profile that may bid: active, staked, offers its own machines and is a gateway.
 const MAY_BID: u64 = 1 | 2 | 16 | 32;
-
-fn main_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
-}
-
-/// A random number of up to `bits` bits, small ones and the largest as likely as others.
-fn skewed(random: &mut StdRng, bits: u32) -> u128 {
-    let width = random.random_range(0..=bits);
-    match random.random_range(0..8) {
-        0 => (1 << bits) - 1,
-        1 => 0,
-        _ if width == 0 => 0,
-        _ => random.random::<u128>() & ((1 << width) - 1),
-    }
-}
 
 /// Weights as governance may set them, and now and then any bits at all.
 fn weights(random: &mut StdRng) -> U256 {
@@ -96,34 +76,6 @@ fn record(order: u64, random: &mut StdRng, file: &mut Vec<u8>) {
 }
 
 #[test]
-fn solidity_and_rust_agree() {
-    let root = main_folder();
-    let forge = root.join("node_modules/@foundry-rs/forge-linux-amd64/bin/forge");
-    assert!(forge.is_file(), "forge is missing: run `npm ci` first");
-    let folder = root.join("target/differential");
-    std::fs::create_dir_all(&folder).unwrap();
-    let seed: u64 = rand::random();
-    eprintln!("random orders from seed {seed}");
-    let mut random = StdRng::seed_from_u64(seed);
-    let mut files = Vec::new();
-    for first in (0..ORDERS).step_by(usize::try_from(PER_FILE).unwrap()) {
-        let mut bytes = Vec::new();
-        (1..=PER_FILE).for_each(|order| record(order, &mut random, &mut bytes));
-        let name = format!("target/differential/{first}.bin");
-        std::fs::write(root.join(&name), bytes).unwrap();
-        files.push(name);
-    }
-    let output = Command::new(forge)
-        .current_dir(&root)
-        .env("REPLAY_FILES", files.join(","))
-        .env("REPLAY_ORDERS", ORDERS.to_string())
-        .args(["test", "--match-path", "contracts/test/differential/Replay.t.sol", "--json"])
-        .args(["--gas-limit", "18446744073709551615", "--memory-limit", "4294967296"])
-        .output()
-        .unwrap();
-    std::fs::remove_dir_all(&folder).unwrap();
-    let text =
-        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-    assert!(output.status.success(), "seed {seed}: {text}");
-    assert!(text.contains("\"status\":\"Success\""), "{text}");
+fn orders_and_bids_resolve_alike() {
+    replay("Replay.t.sol", 40, 2_500, record);
 }
