@@ -77,11 +77,13 @@ fn class_of(source: &Source, name: &str) -> StorageClass {
 }
 
 impl Space {
+    /// A folder that is still to be made, as before the engine is installed, has the space that it will be made in.
     pub(crate) fn read(source: &Source, path: &Path) -> Result<Self, HardwareError> {
         let read = |why: std::io::Error| HardwareError::Read { path: path.to_owned(), why };
-        let stat = nix::sys::statvfs::statvfs(path).map_err(|errno| read(errno.into()))?;
+        let there = path.ancestors().find(|folder| folder.exists()).unwrap_or(path);
+        let stat = nix::sys::statvfs::statvfs(there).map_err(|errno| read(errno.into()))?;
         let block = stat.fragment_size();
-        let full = path.canonicalize().map_err(read)?;
+        let full = there.canonicalize().map_err(read)?;
         let mounts = mounts(&source.read("proc/self/mountinfo")?);
         // Of several mounts at one place the last one is what is seen, and the last is what this gives.
         let mount =

@@ -47,6 +47,12 @@ fn this_machine_is_what_its_tools_say() {
     let size: u64 = output("stat", &["-f", "-c", "%S", "/"]).parse().unwrap();
     assert_eq!(found.space.total, blocks * size);
     assert!(found.space.free <= found.space.total);
+    let missing = Path::new("/not/made/yet");
+    let later = Hardware::discover(missing).unwrap().space;
+    assert_eq!(
+        (later.path.as_path(), later.total, later.class),
+        (missing, found.space.total, found.space.class)
+    );
 }
 
 #[test]
