@@ -189,9 +189,6 @@ impl Story {
         iono_testkit::eventually("two replicas", Duration::from_secs(60), settled).await?;
         tokio::time::sleep(Duration::from_secs(1)).await;
         let (asked, failures) = hammer.stop().await;
-        for failure in &failures {
-            eprintln!("a request during the update failed: {failure}");
-        }
         self.during_update = (asked, u64::try_from(failures.len())?);
         let updated = events::last::<ILeaseBook::LeaseUpdated>(
             self.network.anvil.provider(),
@@ -199,7 +196,9 @@ impl Story {
             |event| event.lease == U256::from(lease),
         );
         let updated = updated.await?;
-        let note = format!("{} requests meanwhile, {} failed", self.during_update.0, self.during_update.1);
+        let (asked, failed) = self.during_update;
+        let why = failures.first().map(|first| format!(", the first: {first}")).unwrap_or_default();
+        let note = format!("{asked} requests meanwhile, {failed} failed{why}");
         self.timeline.step("tenant", "update to two replicas", Some((updated.block, updated.gas)), &note);
         Ok(())
     }
