@@ -1,5 +1,6 @@
 //! Back-fill: a follower that reads 100,000 blocks with 50,000 events into SQLite, against the same `eth_getLogs` requests,
-//! as many at once, made bare, whose answers are thrown away unread. Both ask the same Anvil, in turns.
+//! as many at once, made bare, whose answers are thrown away unread. Both ask the same Anvil, in turns. Anvil has one core
+//! for itself, since an RPC does not compute on its reader's cores; what they do to each other on shared ones is reported.
 
 mod history;
 
@@ -26,19 +27,26 @@ pub(crate) async fn measure() -> Result<Vec<Figure>> {
     let history = History::build().await?;
     // Warm up, and learn which ranges the follower asks for.
     let (_, ranges) = follow(&history).await?;
-    let http = reqwest::Client::new();
-    let (ours, raw) =
-        in_turns(RUNS, async || Ok(follow(&history).await?.0), async || ask(&http, &history, &ranges).await)
-            .await?;
+    let (shared_ours, shared_raw) = compare(&history, &ranges).await?;
+    history.keep_to_one_core()?;
+    let (ours, raw) = compare(&history, &ranges).await?;
 
     let ratio = median(&ours) / median(&raw);
+    let shared = median(&shared_ours) / median(&shared_raw);
     let (blocks, events) = (history::BLOCKS, history::EVENTS);
     let what = format!("back-fill of {blocks} blocks, {events} events into SQLite / raw eth_getLogs");
     Ok(vec![
         Figure::new("backfill_ratio", what, ratio, "times").at_most(1.2),
         Figure::new("backfill_seconds", "  the follower", median(&ours), "s").runs(&ours),
         Figure::new("raw_get_logs_seconds", "  raw eth_getLogs", median(&raw), "s").runs(&raw),
+        Figure::new("backfill_shared_cores_ratio", "  where Anvil takes every core itself", shared, "times"),
     ])
+}
+
+/// Seconds of the follower's runs and of the bare requests' runs.
+async fn compare(history: &History, ranges: &[Range]) -> Result<(Vec<f64>, Vec<f64>)> {
+    let http = reqwest::Client::new();
+    in_turns(RUNS, async || Ok(follow(history).await?.0), async || ask(&http, history, ranges).await).await
 }
 
 /// Seconds that a follower takes from an empty store to the head, and the ranges it read.

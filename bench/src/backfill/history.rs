@@ -1,6 +1,8 @@
 //! A long history on a real Anvil: a contract that emits as many `BidPlaced` events as it is told to, and blocks between
 //! its transactions. Before EIP-2935 (Cancun), where every block does not make the next one dearer for Anvil.
 
+use std::process::Command;
+
 use alloy::node_bindings::{Anvil, AnvilInstance};
 use alloy::primitives::{Address, Bytes, U256, address, hex};
 use alloy::providers::ext::AnvilApi;
@@ -56,6 +58,15 @@ impl History {
         }
         fill_up(&chain).await?;
         Ok(Self { anvil })
+    }
+
+    /// From now on Anvil computes on the first core alone.
+    pub(super) fn keep_to_one_core(&self) -> Result<()> {
+        let pid = self.anvil.child().id().to_string();
+        let output =
+            Command::new("taskset").args(["--all-tasks", "--cpu-list", "--pid", "0", &pid]).output()?;
+        ensure!(output.status.success(), "taskset: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
     }
 
     pub(super) fn url(&self) -> String {
