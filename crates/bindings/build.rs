@@ -19,10 +19,11 @@ const SOURCES: [&str; 2] = ["interfaces", "lib/Types.sol"];
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../..").canonicalize()?;
     let contracts = root.join("contracts/src");
+    // Relative: clones that share a build cache must each look at their own files.
     for source in SOURCES {
-        println!("cargo:rerun-if-changed={}", contracts.join(source).display());
+        println!("cargo:rerun-if-changed=../../contracts/src/{source}");
     }
-    println!("cargo:rerun-if-changed={}", root.join("tools/solc").display());
+    println!("cargo:rerun-if-changed=../../tools/solc");
 
     let interfaces = compile(&root, &contracts)?;
     let out = PathBuf::from(env::var("OUT_DIR")?);

@@ -10,10 +10,12 @@ use std::time::Duration;
 use alloy::primitives::{Address, Bytes};
 use alloy::signers::Signer as _;
 use alloy::signers::local::PrivateKeySigner;
+use iono_identity::authorisation::{EXTENSION_OID, Envelope};
 use iono_identity::client::UnsignedIdentity;
 use iono_identity::{Authenticator, ClientIdentity, Domain, IdentityRequest, Need, Refusal, unix_now};
 use iono_primitives::{LeaseId, WalletId};
 use memory_access::MemoryAccess;
+use rcgen::{CertificateParams, CustomExtension, KeyPair};
 
 const DOMAIN: Domain = Domain { chain_id: 31_337, lease_access: Address::repeat_byte(0xac) };
 const WALLET: u64 = 1;
@@ -119,6 +121,19 @@ async fn a_signature_for_another_chain_does_not_pass_as_one_for_this() {
     let signature = world.owner.sign_hash(&other.signing_hash()).await.unwrap();
     let identity = unsigned.finish(Bytes::from(signature.as_bytes().to_vec())).unwrap();
     assert_eq!(world.code(&identity, LEASE, Need::Read).await, "bad_signature");
+}
+
+/// Somebody copies what the owner's wallet signed into a certificate of a key of its own.
+#[tokio::test]
+async fn an_authorisation_of_another_key_is_refused() {
+    let world = world();
+    let owner = ClientIdentity::issue(&world.owner, &request()).await.unwrap();
+    let (envelope, _) = Envelope::from_certificate(owner.certificate()).unwrap();
+    let mut copied = CertificateParams::default();
+    copied.custom_extensions = vec![CustomExtension::from_oid_content(&EXTENSION_OID, envelope.encode())];
+    let thief = copied.self_signed(&KeyPair::generate().unwrap()).unwrap();
+    let refusal = world.authenticator.authenticate(Some(thief.der()), unix_now()).await.unwrap_err();
+    assert_eq!(refusal, Refusal::WrongKey);
 }
 
 #[tokio::test]
