@@ -9,6 +9,7 @@ mod figure;
 mod gas;
 mod matching;
 mod memory;
+mod shares;
 mod stats;
 mod tls;
 
@@ -32,6 +33,8 @@ struct Args {
 enum Part {
     /// Bids scored per second and core.
     Matching,
+    /// Verifying and aggregating shares of a quorum.
+    Shares,
     /// Gas of each transaction.
     Gas,
     /// Back-fill against raw `eth_getLogs`.
@@ -46,6 +49,7 @@ impl Part {
     async fn measure(self) -> Result<Vec<figure::Figure>> {
         match self {
             Self::Matching => matching::measure(),
+            Self::Shares => shares::measure().await,
             Self::Gas => gas::measure().await,
             Self::Backfill => backfill::measure().await,
             Self::Tls => tls::measure().await,

@@ -6,10 +6,12 @@
 
 mod encoding;
 mod key;
+mod shares;
 mod signature;
 
 pub use encoding::{G1_BYTES, G2_BYTES};
 pub use key::{PublicKey, SecretKey};
+pub use shares::{Share, Verdict, check_shares};
 pub use signature::{Signature, hash_to_g1};
 
 /// Domain of messages; `BlsVerifier.SIGNATURE_DOMAIN`.
