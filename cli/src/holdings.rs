@@ -17,7 +17,7 @@ pub(crate) type Held = BTreeMap<u16, (U256, U256)>;
 pub(crate) async fn of_wallet(chain: &Chain, wallet: u64) -> Result<Held> {
     let mut held = Held::new();
     for order in orders_of(chain, wallet).await? {
-        let (words, _) = order_words(chain, order).await?;
+        let words = order_words(chain, order).await?;
         if words.order_state() == Some(OrderState::Open) {
             held.entry(words.token).or_default().0 += reserve_of(&words);
         }
@@ -53,11 +53,11 @@ pub(crate) async fn leases_of(chain: &Chain, wallet: u64) -> Result<Vec<u64>> {
     Ok(events.into_iter().map(|(event, _)| event.lease.saturating_to()).collect())
 }
 
-/// An order's words and spec hash; the state says `None` when there is no such order.
-pub(crate) async fn order_words(chain: &Chain, order: u64) -> Result<(OrderWords, alloy::primitives::B256)> {
+/// An order's words; the state says `None` when there is no such order.
+pub(crate) async fn order_words(chain: &Chain, order: u64) -> Result<OrderWords> {
     let words =
         chain.order_book().orderWords(U256::from(order)).call().await.or_call("cannot read the order")?;
-    Ok((OrderWords::read([words.word0, words.word1]), words.specHash))
+    Ok(OrderWords::read([words.word0, words.word1]))
 }
 
 /// A lease's words; the state says `None` when there is no such lease.

@@ -7,6 +7,8 @@ import {Script} from "forge-std/Script.sol";
 
 import {IEscrow} from "../src/interfaces/IEscrow.sol";
 import {ILeaseBook} from "../src/interfaces/ILeaseBook.sol";
+import {IMatchTaskManager} from "../src/interfaces/IMatchTaskManager.sol";
+import {IOperatorRegistry} from "../src/interfaces/IOperatorRegistry.sol";
 import {IOrderBook} from "../src/interfaces/IOrderBook.sol";
 import {LeaseAccess} from "../src/market/LeaseAccess.sol";
 import {LeaseBook} from "../src/market/LeaseBook.sol";
@@ -14,6 +16,8 @@ import {OrderBook} from "../src/market/OrderBook.sol";
 import {Ratings} from "../src/market/Ratings.sol";
 import {BlockHashRandomness} from "../src/matching/BlockHashRandomness.sol";
 import {MatchPolicy} from "../src/matching/MatchPolicy.sol";
+import {MatchTaskManager} from "../src/matching/MatchTaskManager.sol";
+import {OperatorRegistry} from "../src/operator/OperatorRegistry.sol";
 import {Escrow} from "../src/payment/Escrow.sol";
 import {PaymentTokens} from "../src/payment/PaymentTokens.sol";
 import {ProviderRegistry} from "../src/provider/ProviderRegistry.sol";
@@ -77,7 +81,7 @@ contract Deploy is Script, Parameters {
             type(ProviderRegistry).creationCode,
             abi.encode(authority, _at("LeaseBook"), _at("StakingManager"), _at("Ratings"))
         );
-        address[4] memory slashers = [_at("LeaseBook"), _at("ChallengeManager"), _at("MatchTaskManager"), address(0)];
+        address[4] memory slashers = [_at("LeaseBook"), _at("ChallengeManager"), address(0), address(0)];
         _put(
             "StakingManager",
             type(StakingManager).creationCode,
@@ -121,7 +125,9 @@ contract Deploy is Script, Parameters {
                     paymentTokens: _at("PaymentTokens"),
                     registry: _at("ProviderRegistry"),
                     policies: _at("MatchPolicy"),
-                    randomness: _at("Randomness")
+                    randomness: _at("Randomness"),
+                    tasks: _at("MatchTaskManager"),
+                    clock: _at("EraClock")
                 })
             )
         );
@@ -139,6 +145,47 @@ contract Deploy is Script, Parameters {
         );
         _put("LeaseAccess", type(LeaseAccess).creationCode, abi.encode(_at("Escrow")));
         _put("BlsVerifier", type(BlsVerifier).creationCode, "");
+        _deployQuorum(authority);
+    }
+
+    /// @dev The second stage of matching: operators, their stakes and what they sign.
+    function _deployQuorum(address authority) private {
+        _put(
+            "OperatorRegistry",
+            type(OperatorRegistry).creationCode,
+            abi.encode(
+                IOperatorRegistry.Wiring({
+                    clock: _at("EraClock"),
+                    staking: _at("OperatorStaking"),
+                    restaking: restaking(),
+                    responseEras: responseEras(),
+                    capacity: operatorCapacity(),
+                    minWeight: minOperatorWeight()
+                })
+            )
+        );
+        address[4] memory slashers = [_at("MatchTaskManager"), address(0), address(0), address(0)];
+        _put(
+            "OperatorStaking",
+            type(StakingManager).creationCode,
+            abi.encode(authority, _at("Spon"), _at("OperatorRegistry"), _at("EraClock"), unbonding(), slashers)
+        );
+        _put(
+            "MatchTaskManager",
+            type(MatchTaskManager).creationCode,
+            abi.encode(
+                IMatchTaskManager.Wiring({
+                    orders: _at("OrderBook"),
+                    leases: _at("LeaseBook"),
+                    operators: _at("OperatorRegistry"),
+                    staking: _at("OperatorStaking"),
+                    escrow: _at("Escrow"),
+                    paymentTokens: _at("PaymentTokens"),
+                    randomness: _at("Randomness"),
+                    challengeWindow: challengeWindow()
+                })
+            )
+        );
     }
 
     function _leaseWiring() private view returns (ILeaseBook.Wiring memory) {
@@ -195,7 +242,7 @@ contract Deploy is Script, Parameters {
         vm.serializeUint(book, "chainId", block.chainid);
         vm.serializeUint(book, "startBlock", startBlock);
         vm.serializeAddress(book, "deployer", _deployer);
-        string[15] memory names = [
+        string[18] memory names = [
             "AccessManager",
             "Spon",
             "PaymentTokens",
@@ -210,7 +257,10 @@ contract Deploy is Script, Parameters {
             "Randomness",
             "Ratings",
             "LeaseAccess",
-            "BlsVerifier"
+            "BlsVerifier",
+            "OperatorRegistry",
+            "OperatorStaking",
+            "MatchTaskManager"
         ];
         for (uint256 i; i < names.length; ++i) {
             vm.serializeAddress(book, _camel(names[i]), _at(names[i]));

@@ -63,6 +63,30 @@ abstract contract Parameters is CommonBase {
         return vm.envOr("UNBONDING", uint256(7 days));
     }
 
+    /// @notice Where operators' restaked shares are read (IRestakingSource); zero: SPON alone counts.
+    function restaking() internal view returns (address) {
+        return vm.envOr("RESTAKING", address(0));
+    }
+
+    /// @notice Eras after its own in which a set of operators may still match an order.
+    function responseEras() internal view returns (uint32) {
+        return uint32(vm.envOr("RESPONSE_ERAS", uint256(2)));
+    }
+
+    function operatorCapacity() internal view returns (uint32) {
+        return uint32(vm.envOr("OPERATOR_CAPACITY", uint256(100)));
+    }
+
+    /// @notice Wei of stake that an operator needs.
+    function minOperatorWeight() internal view returns (uint128) {
+        return uint128(vm.envOr("MIN_OPERATOR_WEIGHT", uint256(1000e18)));
+    }
+
+    /// @notice What a quorum matches in this time stays within what its signers can lose.
+    function challengeWindow() internal view returns (uint40) {
+        return uint40(vm.envOr("CHALLENGE_WINDOW", uint256(1 days)));
+    }
+
     /// @notice Utilisation of a provider, in basis points, from which on the foundation may reclaim its delegation.
     function foundationThreshold() internal view returns (uint256) {
         return vm.envOr("FOUNDATION_THRESHOLD", uint256(5000));

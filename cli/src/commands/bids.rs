@@ -55,7 +55,7 @@ struct Declined {
 pub(crate) async fn run(context: &Context, args: &Bids) -> Result<Report> {
     let chain = context.chain().await?;
     let tokens = Tokens::load(&chain).await?;
-    let (order, _) = order_words(&chain, args.order).await?;
+    let order = order_words(&chain, args.order).await?;
     let state = order.order_state().unwrap_or(OrderState::None);
     if state == OrderState::None {
         return Err(agreed::unknown("order", args.order));

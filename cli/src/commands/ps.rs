@@ -39,7 +39,7 @@ struct Entry {
 
 impl Entry {
     async fn load(chain: &Chain, wallet: u64, access: Access, order: u64) -> Result<Self> {
-        let (words, _) = order_words(chain, order).await?;
+        let words = order_words(chain, order).await?;
         let lease = if words.order_state() == Some(OrderState::Matched) {
             Some(lease_words(chain, order).await?)
         } else {
@@ -168,7 +168,7 @@ pub(crate) async fn ps(context: &Context, args: &Ps) -> Result<Report> {
 pub(crate) async fn status(context: &Context, args: &Status) -> Result<Report> {
     let chain = context.chain().await?;
     let tokens = Tokens::load(&chain).await?;
-    let (order, _) = order_words(&chain, args.lease).await?;
+    let order = order_words(&chain, args.lease).await?;
     let words = match order.order_state() {
         None | Some(OrderState::None) => return Err(agreed::unknown("order", args.lease)),
         Some(OrderState::Matched) => lease_words(&chain, args.lease).await?,

@@ -38,6 +38,8 @@ interface ILeaseBook {
     event LeaseCreated(
         uint256 indexed lease, uint256 indexed wallet, uint256 indexed provider, uint256 word0, uint256 word1
     );
+    /// A pending lease begins anew with another provider.
+    event LeaseReopened(uint256 indexed lease, uint256 indexed provider, uint256 word0, uint256 word1);
     event LeaseConfirmed(uint256 indexed lease, uint256 indexed provider, uint256 start, uint256 end);
     event LeaseSettled(
         uint256 indexed lease, uint256 indexed provider, uint256 settledTo, uint256 net, uint256 fee, uint256 fizz
@@ -78,9 +80,11 @@ interface ILeaseBook {
     error LeaseBook_BeyondBracket(uint256 neededCents, uint256 heldCents);
 
     /// @notice OrderBook only: a pending lease that must be confirmed within the confirmation window.
-    function open(uint256 lease, uint256 orderWord0, uint256 orderWord1, Bid bid, bytes32 seed)
-        external
-        returns (uint256 locked);
+    function open(uint256 lease, uint256 orderWord0, uint256 orderWord1, Bid bid) external returns (uint256 locked);
+    /// @notice OrderBook only: a pending lease begins anew with another winner. What the new rate needs beyond the lock
+    ///         comes out of the wallet's free balance.
+    /// @return stands false when the balance is too small: the lease is closed and refunded
+    function reopen(uint256 lease, uint256 orderWord0, uint256 orderWord1, Bid bid) external returns (bool stands);
 
     /// @notice Provider's hot key: billing starts now (SP-19).
     function confirm(uint256 lease) external;
@@ -109,7 +113,7 @@ interface ILeaseBook {
     function expire(uint256 lease) external;
 
     function wiring() external view returns (Wiring memory);
-    function leaseWords(uint256 lease) external view returns (uint256 word0, uint256 word1, bytes32 digest);
+    function leaseWords(uint256 lease) external view returns (uint256 word0, uint256 word1);
     /// @return amount locked for the lease, payer's fee included
     function lockedOf(uint256 lease) external view returns (uint256 amount);
     /// @notice What a rating may stand on (SP-9): settled seconds at the present rate. Those given back and those before

@@ -16,6 +16,8 @@ interface IOrderBook {
         address registry;
         address policies;
         address randomness;
+        address tasks; // MatchTaskManager
+        address clock; // EraClock
     }
 
     /// `word0` and `word1` are the stored ones (contracts/src/lib/Types.sol). The paper's PROVIDER_LOOKUP.
@@ -23,6 +25,8 @@ interface IOrderBook {
     /// `replaced` is the provider id whose bid this one took the slot of, or 0.
     event BidPlaced(uint256 indexed order, uint256 indexed provider, Bid bid, uint256 replaced);
     event OrderMatched(uint256 indexed order, uint256 indexed provider, Bid bid, bytes32 seed, address keeper);
+    /// The match was proven wrong before its lease was confirmed: `bid` is the right one.
+    event OrderAmended(uint256 indexed order, uint256 indexed provider, Bid bid);
     event OrderCancelled(uint256 indexed order);
     /// `bids` is 0 when nobody bid; else the seed had expired.
     event OrderVoided(uint256 indexed order, uint256 bids);
@@ -37,6 +41,8 @@ interface IOrderBook {
     error OrderBook_BeyondBracket(uint256 neededCents, uint256 heldCents);
     error OrderBook_NotProvider(address caller);
     error OrderBook_Ineligible(uint256 order, uint256 provider, string why);
+    error OrderBook_NotTaskManager(address caller);
+    error OrderBook_NoSuchBid(uint256 order, Bid bid);
     error OrderBook_RateTooHigh(uint256 rate, uint256 maxRate);
     /// Its slot holds a bid with at least as good a static score, or a cheaper one of its own.
     error OrderBook_Outbid(uint256 order, uint256 provider, uint256 holder);
@@ -62,12 +68,21 @@ interface IOrderBook {
     /// @notice Owner of the wallet, while bidding is open.
     function cancel(uint256 order) external;
 
+    /// @notice MatchTaskManager only: a stored bid wins by the word of a quorum, which stays to be challenged by the match
+    ///         digest of its `response`. The match fee is credited to the caller.
+    function award(uint256 order, Bid bid, bytes32 seed, bytes32 response) external;
+    /// @notice MatchTaskManager only: the right bid takes the place of a proven wrong one whose lease is pending.
+    /// @return stands false when the tenant's wallet cannot pay for it: the lease is closed and refunded
+    function amend(uint256 order, Bid bid) external returns (bool stands);
+
     function wiring() external view returns (Wiring memory);
-    function orderWords(uint256 order) external view returns (uint256 word0, uint256 word1, bytes32 specHash);
+    function orderWords(uint256 order) external view returns (uint256 word0, uint256 word1, bytes32 hash);
     function bidAt(uint256 order, uint256 slot) external view returns (Bid);
     /// @notice All stored bids, by slot.
     function bidsOf(uint256 order) external view returns (Bid[] memory);
     /// @notice What `resolve` would decide now; provider 0 when there is no bid. Reverts like `resolve`.
     function winnerOf(uint256 order) external view returns (Bid bid, uint256 score, bytes32 seed);
+    /// @notice The best of an order's stored bids by this seed, whatever became of the order; 0 without bids.
+    function bestOf(uint256 order, bytes32 seed) external view returns (Bid bid);
     function orderCount() external view returns (uint256);
 }

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.37;
 
 import {Profile, Resources} from "../lib/Types.sol";
+import {IStakeRegistry} from "./IStakeRegistry.sol";
 
 /// @notice What a provider says of itself (SP-2). Capacity is what it offers to the market, not what the machine has.
 struct ProviderRecord {
@@ -19,7 +20,7 @@ struct ProviderRecord {
 /// @title  ProviderRegistry: proposals, approval, records and profile words (SP-1, SP-2, SP-9)
 /// @notice One profile word per provider, kept current by this contract and its peers (constructor wiring), so that a
 ///         bid reads one slot. Each provider owns an immutable ProviderAccount clone that acts as its payee address.
-interface IProviderRegistry {
+interface IProviderRegistry is IStakeRegistry {
     event ProviderProposed(uint256 indexed proposal, address indexed owner, ProviderRecord record);
     event ProposalRejected(uint256 indexed proposal);
     event ProviderRegistered(
@@ -71,24 +72,16 @@ interface IProviderRegistry {
     function give(uint256 provider, uint256 units, uint256 gpus) external;
     /// @notice LeaseBook only: bars until the stake is topped up.
     function bar(uint256 provider, uint256 lease) external;
-    /// @notice StakingManager only.
-    /// @param stake wei that count in this era
-    /// @param sufficient whether that is what the provider's trust tier asks for
-    /// @param toppedUp whether the owner has just staked again what slashes took: lifts a bar
-    /// @param slashes how often it was slashed
-    function setStake(uint256 provider, uint256 stake, bool sufficient, bool toppedUp, uint256 slashes) external;
     /// @notice Ratings only.
     /// @param rating average × 100 + 1
     function setRating(uint256 provider, uint256 rating) external;
 
     function profileOf(address hotKey) external view returns (Profile);
-    function profile(uint256 provider) external view returns (Profile);
     function record(uint256 provider) external view returns (ProviderRecord memory);
     function nextPin(uint256 provider) external view returns (bytes32);
     /// @return owner the only one who may name the hot key; zero: anyone
     function admitted(address hotKey) external view returns (address owner);
     function hotKeyOf(uint256 provider) external view returns (address);
-    function ownerOf(uint256 provider) external view returns (address);
     /// @notice Deterministic, the same before and after registration.
     function accountOf(uint256 provider) external view returns (address);
     function providerCount() external view returns (uint256);

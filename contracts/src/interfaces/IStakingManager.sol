@@ -48,6 +48,13 @@ interface IStakingManager {
     /// @notice LeaseBook and later judges (constructor wiring). Takes min(tokens, all that is slashable), active and
     ///         thawing stake alike, and burns it; dust of less than a millionth of a wei per share goes with it.
     function slash(uint256 provider, uint256 tokens, bytes32 reason) external returns (uint256 slashed);
+    /// @notice `slash`, of which the judge that calls gets up to half instead of having it burnt: to make good a loss and
+    ///         to reward who proved the fault.
+    /// @return slashed wei, the reward included
+    /// @return reward wei paid to the caller, at most `wanted` and at most half
+    function slashForReward(uint256 provider, uint256 tokens, bytes32 reason, uint256 wanted)
+        external
+        returns (uint256 slashed, uint256 reward);
     /// @notice Adds to what every share of the provider is worth; anyone may pay.
     function addReward(uint256 provider, uint256 tokens) external;
     /// @notice Rolls delegations whose era has come into the provider's counted stake; anyone may call.

@@ -17,8 +17,12 @@ library OrderWord {
             | (uint256(terms.requirements) << 208) | (uint256(terms.flags) << 226);
     }
 
-    function packMarket(uint256 closeBlock_, uint256 policy_, uint256 decimals_) internal pure returns (uint256) {
-        return (closeBlock_ << 64) | (policy_ << 144) | (decimals_ << 184);
+    function packMarket(uint256 closeBlock_, uint256 policy_, uint256 setEra_, uint256 decimals_)
+        internal
+        pure
+        returns (uint256)
+    {
+        return (closeBlock_ << 64) | (policy_ << 144) | (setEra_ << 160) | (decimals_ << 184);
     }
 
     function packSize(uint256 units_, uint256 gpus_) internal pure returns (uint256) {
@@ -60,6 +64,11 @@ library OrderWord {
 
     function policy(uint256 w0) internal pure returns (uint256) {
         return (w0 >> 144) & 0xffff;
+    }
+
+    /// @return the era whose set of operators may match the order
+    function setEra(uint256 w0) internal pure returns (uint256) {
+        return (w0 >> 160) & 0xffffff;
     }
 
     /// @return the payment token's

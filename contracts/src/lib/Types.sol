@@ -11,17 +11,16 @@ pragma solidity ^0.8.37;
 ///                    region 16 | attributes 24 | freeUnits 24 | totalUnits 24 | freeGpus 12 | tokens 48 (mask by token id) |
 ///                    flags 16
 ///         Bid        the profile's low 126 bits | fizz 32 | rate 80
-///         Order 0    wallet 48 | token 16 | closeBlock 40 | duration 32 (seconds) | state 8 | policy 16 | setEpoch 24 |
+///         Order 0    wallet 48 | token 16 | closeBlock 40 | duration 32 (seconds) | state 8 | policy 16 | setEra 24 |
 ///                    decimals 8 (the token's) | region 16 | requirements 18 | flags 6 | units 16 | gpus 8
 ///         Order 1    maxRate 80 | fee 16 (bp) | payerFee 16 (bp) | matchFee 80 (token units) | occupancy 64 (bid slots)
-///         Order 2    spec hash
+///         Order 2    spec hash; once a quorum matched the order its match digest: keccak(order id, bid word, seed, response)
 ///         Lease 0    wallet 48 | token 16 | provider 32 | fizz 32 | fee 16 (bp) | payerFee 16 (bp) | fizzShare 16 (bp) |
 ///                    duration 32 (seconds; end − duration is the start) | units 16 | gpus 8 | decimals 8 (the token's) |
 ///                    manifestVersion 16
 ///         Lease 1    rate 80 | end 40 (confirm-by while pending) | settledTo 40 (0 while pending) | stoppedAt 40 (0
 ///                    unless paused or closed: then since when) | unbilled 24 (seconds) | state 8 | reason 8 |
 ///                    pausedBy 8 (1 the provider, 2 the arbiter)
-///         Lease 2    match digest: keccak(order id, bid word, seed)
 ///         Region     zone 8 (0 any) | area 8 (0 any)
 ///         Attributes compute 2 (1 basic, 2 general, 3 HPC) | storage 2 | gpu 4 | connectivity 3 (1–4) | compliance 3
 ///                    (bits: SOC2, HIPAA, GDPR) | spare 10; an order's requirements are the same 14 bits | trustTier 4
@@ -108,5 +107,6 @@ enum CloseReason {
     CrashLoop, // tenant's fault: the workload keeps failing
     ManifestMissing, // tenant's fault: no manifest in time
     ProviderLost, // proven down, the tenant left
-    PolicyViolation // tenant's fault: refused by the manifest rules
+    PolicyViolation, // tenant's fault: refused by the manifest rules
+    WrongMatch // the match was proven wrong and the tenant cannot pay for the right one
 }

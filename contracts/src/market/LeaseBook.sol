@@ -29,7 +29,6 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
     struct Lease {
         uint256 word0;
         uint256 word1;
-        bytes32 digest;
         /// Of the light node's share; written only for a light node's lease.
         address payee;
         /// From which second on `paidSeconds` counts; 0 while that is the start.
@@ -43,20 +42,36 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
     // ---------------------------------------------------------------- a lease's start
 
     /// @inheritdoc ILeaseBook
-    function open(uint256 lease, uint256 orderWord0, uint256 orderWord1, Bid bid, bytes32 seed)
-        external
-        returns (uint256 locked)
-    {
+    function open(uint256 lease, uint256 orderWord0, uint256 orderWord1, Bid bid) external returns (uint256 locked) {
         if (msg.sender != ORDER_BOOK) revert LeaseBook_NotBook(msg.sender);
-        uint256 w0 = _firstWord(lease, orderWord0, orderWord1, bid);
-        uint256 w1 = LeaseWord.pending(bid.rate(), block.timestamp + CONFIRM_WINDOW);
-        Lease storage l = _leases[lease];
-        l.word0 = w0;
-        l.word1 = w1;
-        l.digest = keccak256(abi.encode(lease, bid, seed));
+        (uint256 w0, uint256 w1) = _begin(lease, orderWord0, orderWord1, bid);
         emit LeaseCreated(lease, w0.wallet(), w0.provider(), w0, w1);
         REGISTRY.take(w0.provider(), w0.units(), w0.gpus());
         return _lockOf(w0, w1, w0.duration());
+    }
+
+    /// @inheritdoc ILeaseBook
+    function reopen(uint256 lease, uint256 orderWord0, uint256 orderWord1, Bid bid) external returns (bool stands) {
+        if (msg.sender != ORDER_BOOK) revert LeaseBook_NotBook(msg.sender);
+        (uint256 w0, uint256 w1) = _load(lease);
+        if (w1.state() != LeaseState.Pending) revert LeaseBook_WrongState(lease, w1.state());
+        uint256 needed = Bill.lockOf(bid.rate(), w0.duration(), w0.decimals(), w0.payerFee());
+        uint256 held = _lockOf(w0, w1, w0.duration());
+        if (needed > held + ESCROW.balanceOf(w0.wallet(), w0.token())) {
+            _close(lease, w0, w1, CloseReason.WrongMatch);
+            return false;
+        }
+        _giveCapacity(w0.provider(), w0.units(), w0.gpus());
+        delete _leases[lease].payee;
+        (w0, w1) = _begin(lease, orderWord0, orderWord1, bid);
+        emit LeaseReopened(lease, w0.provider(), w0, w1);
+        REGISTRY.take(w0.provider(), w0.units(), w0.gpus());
+        if (needed > held) {
+            ESCROW.reserve(w0.wallet(), w0.token(), needed - held, ESCROW.ownerOf(w0.wallet()));
+        } else if (held > needed) {
+            ESCROW.release(w0.wallet(), w0.token(), held - needed);
+        }
+        return true;
     }
 
     /// @inheritdoc ILeaseBook
@@ -232,9 +247,8 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
     // ---------------------------------------------------------------- views
 
     /// @inheritdoc ILeaseBook
-    function leaseWords(uint256 lease) external view returns (uint256 word0, uint256 word1, bytes32 digest) {
-        Lease storage l = _leases[lease];
-        return (l.word0, l.word1, l.digest);
+    function leaseWords(uint256 lease) external view returns (uint256 word0, uint256 word1) {
+        return _load(lease);
     }
 
     /// @inheritdoc ILeaseBook
@@ -257,6 +271,17 @@ contract LeaseBook is LeaseWiring, LeaseQuotes {
     }
 
     // ---------------------------------------------------------------- internals
+
+    function _begin(uint256 lease, uint256 orderWord0, uint256 orderWord1, Bid bid)
+        private
+        returns (uint256 w0, uint256 w1)
+    {
+        w0 = _firstWord(lease, orderWord0, orderWord1, bid);
+        w1 = LeaseWord.pending(bid.rate(), block.timestamp + CONFIRM_WINDOW);
+        Lease storage l = _leases[lease];
+        l.word0 = w0;
+        l.word1 = w1;
+    }
 
     /// @dev The order's terms with the winner's, the tier 1 rebate taken off the fee (SP-6).
     function _firstWord(uint256 lease, uint256 orderWord0, uint256 orderWord1, Bid bid) private returns (uint256 w0) {

@@ -21,6 +21,7 @@ import {TermsWord} from "../lib/TermsWord.sol";
 import {TokenWord} from "../lib/TokenWord.sol";
 import {Bid, OrderFlags, OrderState, Profile, Spec, Terms} from "../lib/Types.sol";
 import {Score} from "../matching/Score.sol";
+import {EraClock} from "../staking/EraClock.sol";
 
 /// @title  OrderBook: orders, bids and their match (SP-10 to SP-13)
 /// @notice See IOrderBook. A provider's bid lives in slot keccak256(abi.encode(order, provider)) mod 64. Only a strictly
@@ -39,7 +40,8 @@ contract OrderBook is IOrderBook {
     struct Order {
         uint256 word0;
         uint256 word1;
-        bytes32 specHash;
+        /// The spec's; once a quorum matched the order, its match digest.
+        bytes32 hash;
         /// Ids that a list flag speaks of; written only with such a flag.
         uint256 providers;
     }
@@ -50,6 +52,11 @@ contract OrderBook is IOrderBook {
     IProviderRegistry private immutable REGISTRY;
     IMatchPolicy private immutable POLICIES;
     IRandomness private immutable RANDOMNESS;
+    address private immutable TASKS;
+    EraClock private immutable CLOCK;
+    /// The clock's own, kept here to ask for the era without a call.
+    uint256 private immutable GENESIS;
+    uint256 private immutable ERA_LENGTH;
 
     mapping(uint256 order => Order) private _orders;
     /// Key: order << 6 | slot.
@@ -66,6 +73,10 @@ contract OrderBook is IOrderBook {
         REGISTRY = IProviderRegistry(w.registry);
         POLICIES = IMatchPolicy(w.policies);
         RANDOMNESS = IRandomness(w.randomness);
+        TASKS = w.tasks;
+        CLOCK = EraClock(w.clock);
+        GENESIS = CLOCK.GENESIS();
+        ERA_LENGTH = CLOCK.LENGTH();
     }
 
     // ---------------------------------------------------------------- tenants
@@ -128,14 +139,28 @@ contract OrderBook is IOrderBook {
             return 0;
         }
         (Bid bid,) = _select(order, w0, w1, _weightsOf(w0.policy()), seed);
-        provider = bid.provider();
-        _orders[order].word0 = w0.withState(OrderState.Matched);
-        emit OrderMatched(order, provider, bid, seed, msg.sender);
+        _match(order, w0, w1, bid, seed);
+        return bid.provider();
+    }
 
-        uint256 locked = LEASE_BOOK.open(order, w0, w1, bid, seed);
-        uint256 matchFee = w1.matchFee();
-        ESCROW.release(w0.wallet(), w0.token(), _reserveOf(w0, w1) - locked - matchFee);
-        if (matchFee != 0) ESCROW.credit(uint160(msg.sender), w0.token(), matchFee, 0);
+    // ---------------------------------------------------------------- the quorum of operators
+
+    /// @inheritdoc IOrderBook
+    function award(uint256 order, Bid bid, bytes32 seed, bytes32 response) external {
+        _onlyTasks();
+        uint256 w0 = _open(order);
+        if (!_isStored(order, bid)) revert OrderBook_NoSuchBid(order, bid);
+        _orders[order].hash = keccak256(abi.encode(order, bid, seed, response));
+        _match(order, w0, _orders[order].word1, bid, seed);
+    }
+
+    /// @inheritdoc IOrderBook
+    function amend(uint256 order, Bid bid) external returns (bool stands) {
+        _onlyTasks();
+        Order storage o = _orders[order];
+        delete o.hash;
+        emit OrderAmended(order, bid.provider(), bid);
+        return LEASE_BOOK.reopen(order, o.word0, o.word1, bid);
     }
 
     // ---------------------------------------------------------------- views
@@ -148,14 +173,16 @@ contract OrderBook is IOrderBook {
             address(PAYMENT_TOKENS),
             address(REGISTRY),
             address(POLICIES),
-            address(RANDOMNESS)
+            address(RANDOMNESS),
+            TASKS,
+            address(CLOCK)
         );
     }
 
     /// @inheritdoc IOrderBook
-    function orderWords(uint256 order) external view returns (uint256 word0, uint256 word1, bytes32 specHash) {
+    function orderWords(uint256 order) external view returns (uint256 word0, uint256 word1, bytes32 hash) {
         Order storage o = _orders[order];
-        return (o.word0, o.word1, o.specHash);
+        return (o.word0, o.word1, o.hash);
     }
 
     /// @inheritdoc IOrderBook
@@ -182,6 +209,12 @@ contract OrderBook is IOrderBook {
         if (!gone && w1.occupancy() != 0) (bid, score) = _select(order, w0, w1, POLICIES.weightsOf(w0.policy()), seed);
     }
 
+    /// @inheritdoc IOrderBook
+    function bestOf(uint256 order, bytes32 seed) external view returns (Bid bid) {
+        uint256 w0 = _orders[order].word0;
+        (bid,) = _select(order, w0, _orders[order].word1, POLICIES.weightsOf(w0.policy()), seed);
+    }
+
     // ---------------------------------------------------------------- internals
 
     function _create(uint256 wallet, Terms calldata terms, Spec calldata spec) private returns (uint256 order) {
@@ -190,7 +223,10 @@ contract OrderBook is IOrderBook {
         if (!TokenWord.isEnabled(token)) revert OrderBook_TokenDisabled(terms.token);
         uint256 w0 = OrderWord.packTerms(wallet, terms) | _size(spec)
             | OrderWord.packMarket(
-                block.number + TermsWord.bidBlocks(market), TermsWord.policy(market), TokenWord.decimals(token)
+                block.number + TermsWord.bidBlocks(market),
+                TermsWord.policy(market),
+                (block.timestamp - GENESIS) / ERA_LENGTH + 1,
+                TokenWord.decimals(token)
             );
         uint256 w1 = _price(terms.maxRate, token, market);
 
@@ -198,7 +234,7 @@ contract OrderBook is IOrderBook {
         Order storage o = _orders[order];
         o.word0 = w0;
         o.word1 = w1;
-        o.specHash = keccak256(abi.encode(spec));
+        o.hash = keccak256(abi.encode(spec));
         if (spec.providers != 0) o.providers = spec.providers;
         emit OrderCreated(order, wallet, w0, w1, spec);
 
@@ -240,6 +276,27 @@ contract OrderBook is IOrderBook {
         if (lists == OrderFlags.ALLOW_LIST | OrderFlags.DENY_LIST || (lists != 0) != (providers & 0xffffffff != 0)) {
             revert OrderBook_BadTerms("providers");
         }
+    }
+
+    /// @dev The winner's lease, what it does not lock back to the wallet, and the match fee to who brought the match.
+    function _match(uint256 order, uint256 w0, uint256 w1, Bid bid, bytes32 seed) private {
+        _orders[order].word0 = w0.withState(OrderState.Matched);
+        emit OrderMatched(order, bid.provider(), bid, seed, msg.sender);
+
+        uint256 locked = LEASE_BOOK.open(order, w0, w1, bid);
+        uint256 matchFee = w1.matchFee();
+        ESCROW.release(w0.wallet(), w0.token(), _reserveOf(w0, w1) - locked - matchFee);
+        if (matchFee != 0) ESCROW.credit(uint160(msg.sender), w0.token(), matchFee, 0);
+    }
+
+    function _onlyTasks() private view {
+        if (msg.sender != TASKS) revert OrderBook_NotTaskManager(msg.sender);
+    }
+
+    function _isStored(uint256 order, Bid bid) private view returns (bool) {
+        uint256 provider = bid.provider();
+        Bid stored = _bids[(order << 6) | _slotOf(order, provider)];
+        return provider != 0 && Bid.unwrap(stored) == Bid.unwrap(bid);
     }
 
     function _open(uint256 order) private view returns (uint256 w0) {

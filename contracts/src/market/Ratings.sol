@@ -58,7 +58,7 @@ contract Ratings is IRatings {
     /// @inheritdoc IRatings
     function rate(uint256 lease, uint256 stars) external {
         if (stars > MAX_STARS) revert Ratings_BadStars(stars);
-        (uint256 w0, uint256 w1,) = LEASE_BOOK.leaseWords(lease);
+        (uint256 w0, uint256 w1) = LEASE_BOOK.leaseWords(lease);
         if (w0 == 0 || ESCROW.ownerOf(w0.wallet()) != msg.sender) revert Ratings_NotTenant(lease, msg.sender);
         if (_rated.get(lease)) revert Ratings_AlreadyRated(lease);
         _requirePaid(lease, w0, w1);

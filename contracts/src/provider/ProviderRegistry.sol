@@ -2,6 +2,7 @@
 pragma solidity ^0.8.37;
 
 import {IProviderAccount, IProviderRegistry, ProviderRecord} from "../interfaces/IProviderRegistry.sol";
+import {IStakeRegistry} from "../interfaces/IStakeRegistry.sol";
 import {IStakingManager} from "../interfaces/IStakingManager.sol";
 import {ProfileWord} from "../lib/ProfileWord.sol";
 import {ResourcesWord} from "../lib/ResourcesWord.sol";
@@ -219,7 +220,7 @@ contract ProviderRegistry is IProviderRegistry, AccessManaged {
         emit ProviderBarred(provider, lease);
     }
 
-    /// @inheritdoc IProviderRegistry
+    /// @inheritdoc IStakeRegistry
     function setStake(uint256 provider, uint256 stake, bool sufficient, bool toppedUp, uint256 slashes)
         external
         only(STAKING_MANAGER)
@@ -244,7 +245,7 @@ contract ProviderRegistry is IProviderRegistry, AccessManaged {
         return _profiles[hotKey];
     }
 
-    /// @inheritdoc IProviderRegistry
+    /// @inheritdoc IStakeRegistry
     function profile(uint256 provider) external view returns (Profile) {
         return _profiles[_records[provider].hotKey];
     }
@@ -259,7 +260,7 @@ contract ProviderRegistry is IProviderRegistry, AccessManaged {
         return _records[provider].hotKey;
     }
 
-    /// @inheritdoc IProviderRegistry
+    /// @inheritdoc IStakeRegistry
     function ownerOf(uint256 provider) public view returns (address) {
         if (_records[provider].hotKey == address(0)) revert ProviderRegistry_UnknownProvider(provider);
         return IProviderAccount(accountOf(provider)).owner();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.37;
 
-import {IProviderRegistry} from "../interfaces/IProviderRegistry.sol";
+import {IStakeRegistry} from "../interfaces/IStakeRegistry.sol";
 import {IStakingManager} from "../interfaces/IStakingManager.sol";
 import {ProfileWord} from "../lib/ProfileWord.sol";
 import {Profile} from "../lib/Types.sol";
@@ -13,7 +13,7 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
-/// @title  StakingManager: stakes, delegations, unbonding and slashing of providers
+/// @title  StakingManager: stakes, delegations, unbonding and slashing of providers, or in a second instance of operators
 /// @notice Every token lies in exactly one place: a provider's active pool, where it counts, or its thawing pool, where
 ///         it waits out the unbonding time; both are slashed alike. Redelegated stake is a thawing request that names its
 ///         target: it stays slashable at its source alone until `withdraw` moves it, so no token ever backs two
@@ -56,7 +56,7 @@ contract StakingManager is IStakingManager, AccessManaged {
     uint256 private constant TIERS = 7;
 
     SPON private immutable TOKEN;
-    IProviderRegistry private immutable REGISTRY;
+    IStakeRegistry private immutable REGISTRY;
     EraClock private immutable CLOCK;
     address private immutable SLASHER_0;
     address private immutable SLASHER_1;
@@ -78,7 +78,7 @@ contract StakingManager is IStakingManager, AccessManaged {
     constructor(
         address authority,
         SPON token,
-        IProviderRegistry registry,
+        IStakeRegistry registry,
         EraClock clock,
         uint256 unbondingTime_,
         address[4] memory slashers
@@ -162,26 +162,19 @@ contract StakingManager is IStakingManager, AccessManaged {
 
     /// @inheritdoc IStakingManager
     function slash(uint256 provider, uint256 tokens, bytes32 reason) external returns (uint256 slashed) {
-        if (!_isSlasher(msg.sender)) revert StakingManager_NotSlasher(msg.sender);
-        Pool storage pool = _pools[provider];
-        uint256 active = pool.active.tokens;
-        uint256 total = active + pool.thawing.tokens;
-        slashed = Math.min(tokens, total);
-        if (slashed == 0) return 0;
-
-        uint256 fromActive = Math.mulDiv(slashed, active, total);
-        slashed = pool.thawing.slash(slashed - fromActive);
-        slashed += pool.active.slash(fromActive);
-        if (pool.active.shares == 0) pool.pending = 0;
-        emit StakeSlashed(provider, slashed, msg.sender, reason);
-
-        Profile profile = REGISTRY.profile(provider);
-        uint256 required = tierStake[profile.trustTier()];
-        // Never more than its tier asks for, so that after a great loss the way back is that of a newcomer.
-        pool.owed = Math.min(Math.min(pool.owed + slashed, required), type(uint112).max).toUint112();
-        uint256 counted = _counted(pool);
-        REGISTRY.setStake(provider, counted, counted >= required, false, profile.slashes() + 1);
+        slashed = _slash(provider, tokens, reason);
         TOKEN.burn(slashed);
+    }
+
+    /// @inheritdoc IStakingManager
+    function slashForReward(uint256 provider, uint256 tokens, bytes32 reason, uint256 wanted)
+        external
+        returns (uint256 slashed, uint256 reward)
+    {
+        slashed = _slash(provider, tokens, reason);
+        reward = Math.min(wanted, slashed / 2);
+        TOKEN.burn(slashed - reward);
+        TOKEN.safeTransfer(msg.sender, reward);
     }
 
     /// @inheritdoc IStakingManager
@@ -257,6 +250,29 @@ contract StakingManager is IStakingManager, AccessManaged {
         Pool storage pool = _pools[provider];
         pool.owed = tokens < pool.owed ? pool.owed - tokens.toUint112() : 0;
         _push(provider, pool.owed == 0);
+    }
+
+    /// @dev Takes the tokens out of the pools; what becomes of them is the caller's to say.
+    function _slash(uint256 provider, uint256 tokens, bytes32 reason) private returns (uint256 slashed) {
+        if (!_isSlasher(msg.sender)) revert StakingManager_NotSlasher(msg.sender);
+        Pool storage pool = _pools[provider];
+        uint256 active = pool.active.tokens;
+        uint256 total = active + pool.thawing.tokens;
+        slashed = Math.min(tokens, total);
+        if (slashed == 0) return 0;
+
+        uint256 fromActive = Math.mulDiv(slashed, active, total);
+        slashed = pool.thawing.slash(slashed - fromActive);
+        slashed += pool.active.slash(fromActive);
+        if (pool.active.shares == 0) pool.pending = 0;
+        emit StakeSlashed(provider, slashed, msg.sender, reason);
+
+        Profile profile = REGISTRY.profile(provider);
+        uint256 required = tierStake[profile.trustTier()];
+        // Never more than its tier asks for, so that after a great loss the way back is that of a newcomer.
+        pool.owed = Math.min(Math.min(pool.owed + slashed, required), type(uint112).max).toUint112();
+        uint256 counted = _counted(pool);
+        REGISTRY.setStake(provider, counted, counted >= required, false, profile.slashes() + 1);
     }
 
     /// @dev The tokens are here already.

@@ -214,7 +214,7 @@ contract LeaseAttack is MarketBase {
     }
 
     function _quote(uint256 lease, Spec memory spec, uint80 rate) private view returns (Quote memory) {
-        (uint256 w0, uint256 w1,) = leases.leaseWords(lease);
+        (uint256 w0, uint256 w1) = leases.leaseWords(lease);
         return Quote({
             lease: lease,
             version: uint16(w0.version()),

@@ -3,6 +3,7 @@ pragma solidity ^0.8.37;
 
 import {IOrderBook} from "../../src/interfaces/IOrderBook.sol";
 import {IProviderRegistry, ProviderRecord} from "../../src/interfaces/IProviderRegistry.sol";
+import {IStakeRegistry} from "../../src/interfaces/IStakeRegistry.sol";
 import {IStakingManager} from "../../src/interfaces/IStakingManager.sol";
 import {LeaseWord} from "../../src/lib/LeaseWord.sol";
 import {ProfileWord} from "../../src/lib/ProfileWord.sol";
@@ -219,9 +220,9 @@ contract MatchAttack is MarketBase {
         bytes4[5] memory broken = [
             IProviderRegistry.give.selector,
             IProviderRegistry.bar.selector,
-            IProviderRegistry.setStake.selector,
-            IProviderRegistry.profile.selector,
-            IProviderRegistry.ownerOf.selector
+            IStakeRegistry.setStake.selector,
+            IStakeRegistry.profile.selector,
+            IStakeRegistry.ownerOf.selector
         ];
         for (uint256 i; i < 5; ++i) {
             vm.mockCallRevert(address(registry), abi.encodePacked(broken[i]), "broken");

@@ -44,6 +44,7 @@ contract Replayer {
     constructor() {
         IOrderBook.Wiring memory wiring;
         (wiring.registry, wiring.policies, wiring.randomness) = (address(this), address(this), address(this));
+        wiring.clock = Built.make("EraClock", abi.encode(block.timestamp, 1 days));
         _BOOK = OrderBook(Built.make("OrderBook", abi.encode(wiring)));
     }
 

@@ -11,7 +11,7 @@ import {Bill} from "../../src/lib/Bill.sol";
 import {LeaseWord} from "../../src/lib/LeaseWord.sol";
 import {OrderWord} from "../../src/lib/OrderWord.sol";
 import {ResourcesWord} from "../../src/lib/ResourcesWord.sol";
-import {CloseReason, LeaseState, OrderFlags, OrderState, Spec, Terms} from "../../src/lib/Types.sol";
+import {Bid, CloseReason, LeaseState, OrderFlags, OrderState, Spec, Terms} from "../../src/lib/Types.sol";
 import {LeaseBook} from "../../src/market/LeaseBook.sol";
 import {OrderBook} from "../../src/market/OrderBook.sol";
 import {Escrow} from "../../src/payment/Escrow.sol";
@@ -26,6 +26,8 @@ contract Handler is CommonBase, StdCheats, StdUtils {
     uint256 public constant TOKENS = 2;
     uint256 public constant PROVIDERS = 4;
     uint256 public constant TENANTS = 3;
+    /// The providers, the foundation, the keeper and the quorum.
+    uint256 public constant PAYEES = PROVIDERS + 3;
 
     Escrow public immutable escrow;
     OrderBook public immutable orders;
@@ -33,6 +35,7 @@ contract Handler is CommonBase, StdCheats, StdUtils {
     PaymentTokens public immutable tokens;
     address public immutable keeper;
     address public immutable arbiter;
+    address public immutable quorum; // MatchTaskManager
     address[] public tenants;
     address[] public hotKeys;
 
@@ -49,10 +52,12 @@ contract Handler is CommonBase, StdCheats, StdUtils {
         PaymentTokens tokens_,
         address keeper_,
         address arbiter_,
+        address quorum_,
         address[] memory tenants_,
         address[] memory hotKeys_
     ) {
-        (escrow, orders, leases, tokens, keeper, arbiter) = (escrow_, orders_, leases_, tokens_, keeper_, arbiter_);
+        (escrow, orders, leases, tokens) = (escrow_, orders_, leases_, tokens_);
+        (keeper, arbiter, quorum) = (keeper_, arbiter_, quorum_);
         tenants = tenants_;
         hotKeys = hotKeys_;
     }
@@ -270,6 +275,31 @@ contract Handler is CommonBase, StdCheats, StdUtils {
         if (winner != 0) lockedIn[order] = leases.lockedOf(order);
     }
 
+    /// @notice A quorum that takes any of the bids.
+    function award(uint256 order, uint256 pick) external {
+        order = _order(order);
+        (uint256 w0,,) = orders.orderWords(order);
+        Bid[] memory bids = orders.bidsOf(order);
+        if (OrderWord.state(w0) != OrderState.Open || bids.length == 0) return;
+        uint256 ready = OrderWord.closeBlock(w0) + 2;
+        if (vm.getBlockNumber() < ready) vm.roll(ready);
+        vm.prank(quorum);
+        orders.award(order, bids[pick % bids.length], "seed", "response");
+        lockedIn[order] = leases.lockedOf(order);
+    }
+
+    /// @notice A pending lease goes to any of the bids, or is closed when its wallet cannot pay for that.
+    function amend(uint256 order, uint256 pick) external {
+        (, uint256 w1) = _lease(order);
+        if (w1.state() != LeaseState.Pending) return;
+        order = _order(order);
+        Bid[] memory bids = orders.bidsOf(order);
+        takenOut[order] += leases.lockedOf(order);
+        vm.prank(quorum);
+        orders.amend(order, bids[pick % bids.length]);
+        lockedIn[order] += leases.lockedOf(order);
+    }
+
     function settle(uint256 lease) external {
         uint256[] memory one = new uint256[](1);
         one[0] = _order(lease);
@@ -290,7 +320,7 @@ contract Handler is CommonBase, StdCheats, StdUtils {
 
     function cashOut(uint256 payee, uint256 token) external {
         token = token % TOKENS;
-        payee = payeeAt(payee % (PROVIDERS + 2));
+        payee = payeeAt(payee % PAYEES);
         (uint256 net,) = escrow.ledgerOf(payee, token);
         if (net == 0) return;
         inEscrow[token] -= escrow.cashOut(payee, token);
@@ -309,10 +339,11 @@ contract Handler is CommonBase, StdCheats, StdUtils {
 
     // ---------------------------------------------------------------- views
 
-    /// @return a provider's id, the foundation, or the keeper
+    /// @return a provider's id, the foundation, the keeper or the quorum
     function payeeAt(uint256 index) public view returns (uint256) {
         if (index < PROVIDERS) return index + 1;
-        return index == PROVIDERS ? escrow.foundation() : uint160(keeper);
+        if (index == PROVIDERS) return escrow.foundation();
+        return uint160(index == PROVIDERS + 1 ? keeper : quorum);
     }
 
     /// @return dollars
@@ -350,7 +381,7 @@ contract Handler is CommonBase, StdCheats, StdUtils {
     }
 
     function _lease(uint256 seed) private view returns (uint256 w0, uint256 w1) {
-        (w0, w1,) = leases.leaseWords(_order(seed));
+        (w0, w1) = leases.leaseWords(_order(seed));
     }
 
     function _live(uint256 w1) private pure returns (bool) {

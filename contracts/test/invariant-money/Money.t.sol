@@ -42,7 +42,7 @@ contract MoneyInvariants is MarketBase {
             vm.stopPrank();
             if (i != 0) escrow.createWallet(tenants[i]);
         }
-        handler = new Handler(escrow, orders, leases, tokens, keeper, arbiter, tenants, hotKeys);
+        handler = new Handler(escrow, orders, leases, tokens, keeper, arbiter, address(tasks), tenants, hotKeys);
         // Something to act on from the first call.
         for (uint256 w = 1; w <= 3; ++w) {
             handler.deposit(w - 1, DOLLAR, 50_000e6);
@@ -71,7 +71,7 @@ contract MoneyInvariants is MarketBase {
             for (uint256 w = 1; w <= escrow.walletCount(); ++w) {
                 booked[token] += escrow.balanceOf(w, token);
             }
-            for (uint256 i; i < handler.PROVIDERS() + 2; ++i) {
+            for (uint256 i; i < handler.PAYEES(); ++i) {
                 (uint256 net, uint256 fee) = escrow.ledgerOf(handler.payeeAt(i), token);
                 booked[token] += net + fee;
             }
@@ -88,7 +88,7 @@ contract MoneyInvariants is MarketBase {
     }
 
     function _checkLease(uint256 id, uint256[2] memory booked, uint256[5] memory units) private view {
-        (uint256 w0, uint256 w1,) = leases.leaseWords(id);
+        (uint256 w0, uint256 w1) = leases.leaseWords(id);
         uint256 locked = leases.lockedOf(id);
         booked[LeaseWord.token(w0)] += locked;
         assertEq(locked + handler.takenOut(id), handler.lockedIn(id), "2: a lease's lock");
@@ -162,7 +162,7 @@ contract MoneyInvariants is MarketBase {
             payees[i] = i + 1;
         }
         escrow.collectFees(payees, token);
-        for (uint256 i; i < 6; ++i) {
+        for (uint256 i; i < handler.PAYEES(); ++i) {
             uint256 payee = handler.payeeAt(i);
             (uint256 net,) = escrow.ledgerOf(payee, token);
             if (net != 0) escrow.cashOut(payee, token);

@@ -6,6 +6,8 @@ import {Test} from "forge-std/Test.sol";
 
 import {IEscrow} from "../../src/interfaces/IEscrow.sol";
 import {ILeaseBook} from "../../src/interfaces/ILeaseBook.sol";
+import {IMatchTaskManager} from "../../src/interfaces/IMatchTaskManager.sol";
+import {IOperatorRegistry} from "../../src/interfaces/IOperatorRegistry.sol";
 import {IOrderBook} from "../../src/interfaces/IOrderBook.sol";
 import {ProviderRecord} from "../../src/interfaces/IProviderRegistry.sol";
 import {LeaseWord} from "../../src/lib/LeaseWord.sol";
@@ -16,6 +18,8 @@ import {LeaseBook} from "../../src/market/LeaseBook.sol";
 import {OrderBook} from "../../src/market/OrderBook.sol";
 import {BlockHashRandomness} from "../../src/matching/BlockHashRandomness.sol";
 import {MatchPolicy} from "../../src/matching/MatchPolicy.sol";
+import {MatchTaskManager} from "../../src/matching/MatchTaskManager.sol";
+import {OperatorRegistry} from "../../src/operator/OperatorRegistry.sol";
 import {Escrow} from "../../src/payment/Escrow.sol";
 import {PaymentTokens} from "../../src/payment/PaymentTokens.sol";
 import {ProviderRegistry} from "../../src/provider/ProviderRegistry.sol";
@@ -65,6 +69,9 @@ abstract contract MarketBase is Test {
     BlockHashRandomness internal randomness;
     LeaseBook internal leases;
     OrderBook internal orders;
+    OperatorRegistry internal operators;
+    StakingManager internal operatorStaking;
+    MatchTaskManager internal tasks;
 
     uint256 internal wallet;
 
@@ -78,6 +85,49 @@ abstract contract MarketBase is Test {
         dollar.approve(address(escrow), type(uint256).max);
         escrow.deposit(wallet, DOLLAR, 10_000e6);
         vm.stopPrank();
+    }
+
+    /// @dev The second stage's contracts, with no operator yet.
+    function _deployQuorum(uint256 nonce) private {
+        address operatorStakingAt = vm.computeCreateAddress(address(this), nonce + 6);
+        operators = OperatorRegistry(
+            Built.make(
+                "OperatorRegistry",
+                abi.encode(
+                    IOperatorRegistry.Wiring({
+                        clock: address(clock),
+                        staking: operatorStakingAt,
+                        restaking: address(0),
+                        responseEras: 2,
+                        capacity: 64,
+                        minWeight: 100e18
+                    })
+                )
+            )
+        );
+        address tasksAt = vm.computeCreateAddress(address(this), nonce + 7);
+        address[4] memory slashers = [tasksAt, address(0), address(0), address(0)];
+        operatorStaking = StakingManager(
+            Built.make("StakingManager", abi.encode(address(manager), spon, operators, clock, 7 days, slashers))
+        );
+        tasks = MatchTaskManager(
+            Built.make(
+                "MatchTaskManager",
+                abi.encode(
+                    IMatchTaskManager.Wiring({
+                        orders: address(orders),
+                        leases: address(leases),
+                        operators: address(operators),
+                        staking: address(operatorStaking),
+                        escrow: address(escrow),
+                        paymentTokens: address(tokens),
+                        randomness: address(randomness),
+                        challengeWindow: 1 hours
+                    })
+                )
+            )
+        );
+        assertEq(address(tasks), tasksAt);
     }
 
     function _deploy() internal {
@@ -140,12 +190,15 @@ abstract contract MarketBase is Test {
                         address(tokens),
                         address(registry),
                         address(policies),
-                        address(randomness)
+                        address(randomness),
+                        vm.computeCreateAddress(address(this), nonce + 7),
+                        address(clock)
                     )
                 )
             )
         );
         assertEq(address(orders), ordersAt);
+        _deployQuorum(nonce);
         vm.startPrank(governor);
         tokens.enableToken(address(dollar), 1e8);
         spon.mint(governor, 10_000_000e18);
@@ -172,7 +225,7 @@ abstract contract MarketBase is Test {
     }
 
     /// @dev 16 CPU, 64 GiB, 1 TiB, 4 GPUs; takes both tokens; general purpose, NVMe, GPU tier 6, medium, SOC2.
-    function _record(address hotKey) internal pure returns (ProviderRecord memory) {
+    function _record(address hotKey) internal pure virtual returns (ProviderRecord memory) {
         return ProviderRecord({
             hotKey: hotKey,
             region: 0x0203, // area 2, zone 3
@@ -296,11 +349,11 @@ abstract contract MarketBase is Test {
     }
 
     function _w0(uint256 lease) internal view returns (uint256 w0) {
-        (w0,,) = leases.leaseWords(lease);
+        (w0,) = leases.leaseWords(lease);
     }
 
     function _w1(uint256 lease) internal view returns (uint256 w1) {
-        (, w1,) = leases.leaseWords(lease);
+        (, w1) = leases.leaseWords(lease);
     }
 
     function _state(uint256 lease) internal view returns (LeaseState) {

@@ -40,7 +40,7 @@ contract ResolveTest is MarketBase {
         assertEq(orders.resolve(order), 1);
 
         assertTrue(_orderState(order) == OrderState.Matched);
-        (uint256 w0, uint256 w1, bytes32 digest) = leases.leaseWords(order);
+        (uint256 w0, uint256 w1) = leases.leaseWords(order);
         assertTrue(w1.state() == LeaseState.Pending);
         assertEq(w0.wallet(), wallet);
         assertEq(w0.token(), DOLLAR);
@@ -53,7 +53,6 @@ contract ResolveTest is MarketBase {
         assertEq(w1.rate(), RATE);
         assertEq(w1.end(), block.timestamp + CONFIRM_WINDOW);
         assertEq(w1.settledTo(), 0);
-        assertEq(digest, keccak256(abi.encode(order, bid, seed)));
         // The rest of the reserve is free again, the keeper has its fee.
         assertEq(_free(), 10_000e6 - _lock(RATE, DURATION) - 0.05e6);
         assertEq(leases.lockedOf(order), _lock(RATE, DURATION));
@@ -213,7 +212,7 @@ contract ResolveTest is MarketBase {
     function test_open_onlyTheOrderBook() public {
         vm.expectRevert(abi.encodeWithSelector(ILeaseBook.LeaseBook_NotBook.selector, stranger));
         vm.prank(stranger);
-        leases.open(1, 0, 0, Bid.wrap(0), 0);
+        leases.open(1, 0, 0, Bid.wrap(0));
     }
 
     // ---------------------------------------------------------------- cancel

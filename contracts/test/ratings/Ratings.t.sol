@@ -76,7 +76,7 @@ contract RatingsTest is Test {
         _lease(1, 1 hours);
         vm.expectRevert(abi.encodeWithSelector(IRatings.Ratings_NotTenant.selector, 1, address(this)));
         ratings.rate(1, 5);
-        vm.mockCall(books, abi.encodeCall(ILeaseBook.leaseWords, (9)), abi.encode(uint256(0), uint256(0), bytes32(0)));
+        vm.mockCall(books, abi.encodeCall(ILeaseBook.leaseWords, (9)), abi.encode(uint256(0), uint256(0)));
         vm.expectRevert(abi.encodeWithSelector(IRatings.Ratings_NotTenant.selector, 9, address(0)));
         vm.prank(address(0));
         ratings.rate(9, 5);
@@ -108,18 +108,18 @@ contract RatingsTest is Test {
 
     function test_closedLease() public {
         address tenant = _lease(1, 90 minutes);
-        (uint256 w0, uint256 w1,) = ILeaseBook(books).leaseWords(1);
+        (uint256 w0, uint256 w1) = ILeaseBook(books).leaseWords(1);
         w1 = w1.closed(start + 90 minutes, CloseReason.TenantClosed);
-        vm.mockCall(books, abi.encodeCall(ILeaseBook.leaseWords, (1)), abi.encode(w0, w1, bytes32(0)));
+        vm.mockCall(books, abi.encodeCall(ILeaseBook.leaseWords, (1)), abi.encode(w0, w1));
         vm.prank(tenant);
         ratings.rate(1, 5);
     }
 
     function test_tooSmall() public {
         address tenant = _lease(1, 1 hours);
-        (uint256 w0, uint256 w1,) = ILeaseBook(books).leaseWords(1);
+        (uint256 w0, uint256 w1) = ILeaseBook(books).leaseWords(1);
         w1 = w1.withRate(RATE * 95 / 100);
-        vm.mockCall(books, abi.encodeCall(ILeaseBook.leaseWords, (1)), abi.encode(w0, w1, bytes32(0)));
+        vm.mockCall(books, abi.encodeCall(ILeaseBook.leaseWords, (1)), abi.encode(w0, w1));
         vm.expectRevert(abi.encodeWithSelector(IRatings.Ratings_TooSmall.selector, 1, 9, 10));
         vm.prank(tenant);
         ratings.rate(1, 5);
@@ -168,7 +168,7 @@ contract RatingsTest is Test {
         // Layout of Types.sol: wallet, token, provider, decimals.
         uint256 w0 = lease | (1 << 48) | (PROVIDER << 64) | (6 << 232);
         uint256 w1 = LeaseWord.pending(RATE, start + 60).active().withEnd(start + DURATION).withSettled(start + secs, 0);
-        vm.mockCall(books, abi.encodeCall(ILeaseBook.leaseWords, (lease)), abi.encode(w0, w1, bytes32(0)));
+        vm.mockCall(books, abi.encodeCall(ILeaseBook.leaseWords, (lease)), abi.encode(w0, w1));
         vm.mockCall(books, abi.encodeCall(ILeaseBook.paidSeconds, (lease)), abi.encode(secs));
         tenant = makeAddr(vm.toString(lease));
         vm.mockCall(books, abi.encodeCall(IEscrow.ownerOf, (lease)), abi.encode(tenant));

@@ -112,7 +112,7 @@ contract BlsVerifierTest is Test {
         Signed memory s = _signed(3);
         uint256 before = gasleft();
         verifier.verify(s.publicKey, s.message, s.signature);
-        assertLt(before - gasleft(), 145_000);
+        assertLt(before - gasleft(), 130_000);
     }
 
     /// Not on the curve: the precompile burns what it got, which is bounded.

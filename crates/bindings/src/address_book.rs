@@ -38,6 +38,12 @@ pub struct AddressBook {
     pub lease_access: Address,
     /// BLS12-381.
     pub bls_verifier: Address,
+    /// Operators of the matching quorum.
+    pub operator_registry: Address,
+    /// Their stakes.
+    pub operator_staking: Address,
+    /// What they sign.
+    pub match_task_manager: Address,
     /// Era boundaries.
     pub era_clock: Address,
     /// Who may call the governed functions.
@@ -125,7 +131,7 @@ impl AddressBook {
 
     /// Contracts that the market cannot do without, by the book's own names.
     #[must_use]
-    pub fn contracts(&self) -> [(&'static str, Address); 14] {
+    pub fn contracts(&self) -> [(&'static str, Address); 17] {
         [
             ("spon", self.spon),
             ("paymentTokens", self.payment_tokens),
@@ -139,6 +145,9 @@ impl AddressBook {
             ("ratings", self.ratings),
             ("leaseAccess", self.lease_access),
             ("blsVerifier", self.bls_verifier),
+            ("operatorRegistry", self.operator_registry),
+            ("operatorStaking", self.operator_staking),
+            ("matchTaskManager", self.match_task_manager),
             ("eraClock", self.era_clock),
             ("accessManager", self.access_manager),
         ]
@@ -173,6 +182,9 @@ mod tests {
             "ratings",
             "leaseAccess",
             "blsVerifier",
+            "operatorRegistry",
+            "operatorStaking",
+            "matchTaskManager",
             "eraClock",
             "accessManager",
         ];

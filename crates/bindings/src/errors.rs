@@ -8,8 +8,9 @@ use alloy::transports::{RpcError, TransportErrorKind};
 use iono_primitives::{CloseReason, LeaseState, OrderState};
 
 use crate::generated::{
-    IBlsVerifier, IEscrow, IFoundationDelegation, ILeaseAccess, ILeaseBook, IMatchPolicy, IOrderBook,
-    IPaymentTokens, IProviderAccount, IProviderRegistry, IRandomness, IRatings, IStakingManager,
+    IBlsVerifier, IEscrow, IFoundationDelegation, ILeaseAccess, ILeaseBook, IMatchPolicy, IMatchTaskManager,
+    IOperatorRegistry, IOrderBook, IPaymentTokens, IProviderAccount, IProviderRegistry, IRandomness,
+    IRatings, IStakingManager,
 };
 use crate::tokens::IERC20;
 
@@ -449,6 +450,8 @@ fn rest(data: &[u8]) -> Option<Explained> {
         IPaymentTokens::IPaymentTokensErrors,
         ILeaseAccess::ILeaseAccessErrors,
         IMatchPolicy::IMatchPolicyErrors,
+        IMatchTaskManager::IMatchTaskManagerErrors,
+        IOperatorRegistry::IOperatorRegistryErrors,
         IProviderAccount::IProviderAccountErrors,
         IBlsVerifier::IBlsVerifierErrors
     );

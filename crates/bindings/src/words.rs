@@ -149,8 +149,8 @@ words! {
         state: u8 = 8,
         /// Version of the match policy.
         policy: u16 = 16,
-        /// Epoch of the operators' set.
-        set_epoch: u32 = 24,
+        /// Era whose set of operators may match it.
+        set_era: u32 = 24,
         /// Digits of the payment token.
         decimals: u8 = 8,
         /// Wanted region; 0 any.
@@ -178,7 +178,7 @@ words! {
 }
 
 words! {
-    /// A lease's first two words; the third is its match digest.
+    /// A lease's two words.
     LeaseWords, 2 {[
         /// Escrow wallet that pays.
         wallet: u64 = 48,

@@ -79,5 +79,6 @@ stored! {
         ManifestMissing = 7, "no manifest was sent in time";
         ProviderLost = 8, "the provider was proven down";
         PolicyViolation = 9, "the manifest breaks the provider's rules";
+        WrongMatch = 10, "its match was proven wrong, and the wallet could not pay for the right one";
     }
 }

@@ -104,6 +104,10 @@ impl Market {
                 let due = LeaseWords::read([event.word0, event.word1]).end;
                 self.leases.insert(LeaseId(event.lease.to()), Entry { created: log.block, due, done: None });
             }
+            ILeaseBook::LeaseReopened::SIGNATURE_HASH => {
+                let Ok(event) = ILeaseBook::LeaseReopened::decode_raw_log(topics, data) else { return };
+                self.set_end(log, LeaseWords::read([event.word0, event.word1]).end);
+            }
             ILeaseBook::LeaseConfirmed::SIGNATURE_HASH => {
                 let Ok(event) = ILeaseBook::LeaseConfirmed::decode_raw_log(topics, data) else { return };
                 self.set_end(log, event.end.to());

@@ -35,7 +35,7 @@ impl Run<'_> {
     async fn matched(&mut self, order: u64) -> Result<u32> {
         let mut tried = 0;
         loop {
-            let (words, _) = order_words(self.chain, order).await?;
+            let words = order_words(self.chain, order).await?;
             match words.order_state() {
                 Some(OrderState::Matched) => return Ok(lease_words(self.chain, order).await?.provider),
                 Some(OrderState::Open) => {}

@@ -130,6 +130,8 @@ impl Reconciler {
         let known = lease.facts.as_ref().filter(|_| !lease.reread);
         match self.node.reader.facts(lease.id, lease.created, known).await {
             Ok(facts) => {
+                // One that went to another provider is no lease of this one's any more.
+                let facts = facts.filter(|facts| facts.words.provider == self.node.me.0);
                 self.node.book().change_lease(lease.id, |lease| {
                     lease.stale = false;
                     lease.reread = facts.is_none();

@@ -1,7 +1,7 @@
 //! The chain's logs as this provider reads them. A lease's events only say that something changed: its state is read
 //! from the chain afterwards, so the order of events and re-orgs cannot lead astray.
 
-use alloy::primitives::{B256, Log};
+use alloy::primitives::{B256, Log, U256};
 use alloy::sol_types::SolEventInterface as _;
 use iono_bindings::IEscrow::IEscrowEvents;
 use iono_bindings::ILeaseAccess::ILeaseAccessEvents;
@@ -39,9 +39,18 @@ pub enum Event {
         /// What the random part was drawn from.
         seed: B256,
     },
+    /// A match was proven wrong before its lease was confirmed.
+    Amended {
+        /// The order.
+        order: OrderId,
+        /// Who wins it instead.
+        provider: ProviderId,
+        /// Its bid.
+        bid: BidWord,
+    },
     /// An order was cancelled or became void.
     Over(OrderId),
-    /// A lease began.
+    /// A lease began, or began anew with another provider.
     Leased {
         /// The lease.
         lease: LeaseId,
@@ -102,6 +111,11 @@ fn order_event(event: IOrderBookEvents) -> Option<Event> {
             bid: BidWord::read([event.bid]),
             seed: event.seed,
         },
+        IOrderBookEvents::OrderAmended(event) => Event::Amended {
+            order: OrderId(event.order.try_into().ok()?),
+            provider: ProviderId(event.provider.try_into().ok()?),
+            bid: BidWord::read([event.bid]),
+        },
         IOrderBookEvents::OrderCancelled(event) => Event::Over(OrderId(event.order.try_into().ok()?)),
         IOrderBookEvents::OrderVoided(event) => Event::Over(OrderId(event.order.try_into().ok()?)),
     })
@@ -109,10 +123,8 @@ fn order_event(event: IOrderBookEvents) -> Option<Event> {
 
 fn lease_event(event: ILeaseBookEvents) -> Option<Event> {
     let lease = match event {
-        ILeaseBookEvents::LeaseCreated(event) => {
-            let provider = ProviderId(event.provider.try_into().ok()?);
-            return Some(Event::Leased { lease: LeaseId(event.lease.try_into().ok()?), provider });
-        }
+        ILeaseBookEvents::LeaseCreated(event) => return leased(event.lease, event.provider),
+        ILeaseBookEvents::LeaseReopened(event) => return leased(event.lease, event.provider),
         ILeaseBookEvents::LeaseConfirmed(event) => event.lease,
         ILeaseBookEvents::LeaseSettled(event) => event.lease,
         ILeaseBookEvents::LeasePaused(event) => event.lease,
@@ -124,6 +136,11 @@ fn lease_event(event: ILeaseBookEvents) -> Option<Event> {
         ILeaseBookEvents::LeaseClosed(event) => event.lease,
     };
     Some(Event::Lease(LeaseId(lease.try_into().ok()?)))
+}
+
+fn leased(lease: U256, provider: U256) -> Option<Event> {
+    let (lease, provider) = (LeaseId(lease.try_into().ok()?), ProviderId(provider.try_into().ok()?));
+    Some(Event::Leased { lease, provider })
 }
 
 fn registry_event(event: IProviderRegistryEvents) -> Option<Event> {

@@ -44,6 +44,7 @@ impl Book {
             Event::Order(order) => self.created(block, *order),
             Event::Bid { order, provider, replaced } => self.bid(order, provider, replaced),
             Event::Matched { order, provider, bid, seed } => self.matched(block, order, provider, bid, seed),
+            Event::Amended { order, provider, bid } => self.amended(order, provider, bid),
             Event::Over(order) => {
                 self.change_order(order, |tracked| tracked.outcome = Outcome::Over { block });
                 Wake { orders: true, ..Wake::default() }
@@ -54,7 +55,9 @@ impl Book {
                 known.created = known.created.max(block);
                 self.stale(lease)
             }
-            Event::Lease(lease) if self.leases.contains_key(&lease) => self.stale(lease),
+            Event::Leased { lease, .. } | Event::Lease(lease) if self.leases.contains_key(&lease) => {
+                self.stale(lease)
+            }
             Event::Leased { .. } | Event::Lease(_) => Wake::default(),
             Event::Provider(provider) => Wake { profile: provider == self.me, ..Wake::default() },
             Event::Tokens => Wake { tokens: true, ..Wake::default() },
@@ -103,6 +106,16 @@ impl Book {
         Wake { orders: true, ..Wake::default() }
     }
 
+    /// The seed stays, and with it what the bids' luck was.
+    fn amended(&mut self, order: OrderId, to: ProviderId, bid: BidWord) -> Wake {
+        self.change_order(order, |tracked| {
+            if let Outcome::Matched { provider, rate, lost, .. } = &mut tracked.outcome {
+                (*provider, *rate, *lost) = (to, bid.rate(), None);
+            }
+        });
+        Wake { orders: true, ..Wake::default() }
+    }
+
     fn stale(&mut self, lease: LeaseId) -> Wake {
         self.change_lease(lease, |lease| lease.stale = true);
         Wake { leases: true, access: true, ..Wake::default() }
@@ -121,6 +134,22 @@ mod tests {
         book.apply(2, bid(1, 2, 0));
         book.apply(2, bid(1, 9, 2));
         assert!(!holds(&book, 1));
+    }
+
+    /// Won, then proven to be another's: nothing is kept for it, and what it had is looked at again.
+    #[test]
+    fn a_match_that_was_wrong_frees_its_capacity() {
+        let mut book = Book::new(ME);
+        book.apply(1, order(1));
+        book.apply(2, bid(1, 2, 0));
+        book.apply(4, matched(1, 2));
+        book.apply(4, Event::Leased { lease: LeaseId(1), provider: ME });
+        book.leases.get_mut(&LeaseId(1)).unwrap().stale = false;
+        let right = BidWord::default();
+        book.apply(5, Event::Amended { order: OrderId(1), provider: ProviderId(9), bid: right });
+        assert!(book.apply(5, Event::Leased { lease: LeaseId(1), provider: ProviderId(9) }).leases);
+        assert!(!holds(&book, 1));
+        assert!(book.leases[&LeaseId(1)].stale);
     }
 
     #[test]
