@@ -9,6 +9,7 @@ pub mod devnet;
 pub mod docker;
 pub mod events;
 pub mod faults;
+mod operators;
 pub mod paths;
 pub mod postgres;
 pub mod proxy;
