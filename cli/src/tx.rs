@@ -22,6 +22,9 @@ use crate::output::{Output, Report, table};
 
 /// Gas limit over the estimate, in percent: state may change between estimate and block.
 const GAS_MARGIN: u64 = 130;
+/// Units of gas, at most, by which the limits of two equal transactions differ: so their hashes differ, and what a node
+/// knows already is never another command's transaction.
+const GAS_JITTER: u64 = 10_000;
 /// Tries when another transaction of the same key comes in between.
 const ATTEMPTS: u32 = 4;
 /// How often a receipt is asked for.
@@ -126,7 +129,7 @@ impl Sender {
         }
         let rpc = &self.chain.rpc;
         let gas = match rpc.estimate_gas(request.clone()).await {
-            Ok(gas) => gas.saturating_mul(GAS_MARGIN) / 100,
+            Ok(gas) => gas.saturating_mul(GAS_MARGIN) / 100 + rand::random_range(0..GAS_JITTER),
             Err(error) => return Err(self.explain(&step, &error).await),
         };
         let mut attempts = 0;
