@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
 use futures::stream::{BoxStream, SplitSink, SplitStream};
-use futures::{SinkExt as _, StreamExt as _};
+use futures::{SinkExt as _, StreamExt as _, TryStreamExt as _};
 use http::StatusCode;
 use tokio::sync::mpsc;
 
@@ -16,7 +16,7 @@ use crate::{ApiError, ShellInput, ShellOutput, ShellSession};
 
 /// How often a ping looks whether the client is there.
 const PING: Duration = Duration::from_secs(20);
-/// How long the client has to take the last frames.
+/// How long the client has to take the last frames and to close.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 type Sink = SplitSink<WebSocket, Message>;
@@ -41,7 +41,14 @@ pub(crate) fn respond(
                 end = speak(&mut sink, &mut output) => end,
                 error = open.ended() => End::Failed(error),
             };
-            let _ = tokio::time::timeout(FAREWELL, say_goodbye(&mut sink, end)).await;
+            let _ = tokio::time::timeout(FAREWELL, async {
+                say_goodbye(&mut sink, end).await?;
+                // Until the client closes: input that finds nobody would reset the connection, and with it what the client
+                // has not read yet.
+                while source.try_next().await?.is_some() {}
+                Ok::<_, axum::Error>(())
+            })
+            .await;
         })
     })
 }

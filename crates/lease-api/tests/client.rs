@@ -119,6 +119,22 @@ async fn a_shell_carries_bytes_both_ways_and_the_exit_code() {
     assert_eq!(error.to_string(), "there is no service `db`; services: web");
 }
 
+/// Input for a command that has ended finds nobody; what the command said before is on its way and must arrive.
+#[tokio::test(flavor = "multi_thread")]
+async fn input_after_the_end_of_a_command_costs_nothing_of_its_output() {
+    let world = World::start();
+    let client = world.client().await;
+    let command = shell(&["sh", "-c", "head -c 400000 /dev/zero; exit 7"]);
+    let session = client.shell(LEASE, &command).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    for _ in 0..5 {
+        session.input.send(ShellInput::Stdin("late".into())).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (out, _, exit) = collect(session).await;
+    assert_eq!((out.len(), exit), (400_000, Ok(7)));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn dropping_a_shell_ends_the_command() {
     let world = World::start();
