@@ -32,6 +32,8 @@ interface IOperatorRegistry is IStakeRegistry {
     }
 
     event OperatorRegistered(uint256 indexed operator, address indexed owner, bytes key);
+    /// Where other operators and whoever wants to see its tasks reach it; empty: nowhere.
+    event EndpointChanged(uint256 indexed operator, string url);
     event OperatorEntered(uint256 indexed operator, uint256 fromEra, uint256 weight);
     /// `evictedBy` is the operator whose entry pushed it out, or 0.
     event OperatorLeft(uint256 indexed operator, uint256 fromEra, uint256 evictedBy);
@@ -46,6 +48,8 @@ interface IOperatorRegistry is IStakeRegistry {
     error OperatorRegistry_NotStaking(address caller);
     error OperatorRegistry_Unknown(uint256 operator);
     error OperatorRegistry_KeyTaken(uint256 operator);
+    /// Both in bytes.
+    error OperatorRegistry_LongEndpoint(uint256 length, uint256 longest);
     error OperatorRegistry_BadProof();
     error OperatorRegistry_Ejected(uint256 operator);
     error OperatorRegistry_IsMember(uint256 operator);
@@ -68,6 +72,9 @@ interface IOperatorRegistry is IStakeRegistry {
     /// @param key EIP-2537, 256 bytes
     /// @param proof signature of `possessionDigest(caller, key)` in the domain of proofs
     function register(bytes calldata key, bytes calldata proof) external returns (uint256 operator);
+    /// @notice Owner: says where the operator's daemon answers. Only the event carries it.
+    /// @param url at most 256 bytes; empty for nowhere
+    function announce(uint256 operator, string calldata url) external;
     /// @notice Owner: a member from the next era on.
     /// @param evicted when the set is full: a member of at most average weight that the newcomer outweighs by a tenth,
     ///        both measured before it enters; else 0

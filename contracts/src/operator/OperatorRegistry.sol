@@ -24,6 +24,8 @@ contract OperatorRegistry is OperatorSets, EIP712 {
     /// A newcomer outweighs whom it evicts by a tenth, so that two of a kind do not evict each other in turns.
     uint256 private constant EVICTION_BP = 11_000;
     uint256 private constant BP = 10_000;
+    /// Bytes of an endpoint at most.
+    uint256 private constant LONGEST_ENDPOINT = 256;
 
     struct Operator {
         address owner;
@@ -68,6 +70,14 @@ contract OperatorRegistry is OperatorSets, EIP712 {
         _operators[operator].owner = msg.sender;
         _storeKey(operator, key);
         emit OperatorRegistered(operator, msg.sender, key);
+    }
+
+    /// @inheritdoc IOperatorRegistry
+    function announce(uint256 operator, string calldata url) external {
+        _owned(operator);
+        uint256 length = bytes(url).length;
+        if (length > LONGEST_ENDPOINT) revert OperatorRegistry_LongEndpoint(length, LONGEST_ENDPOINT);
+        emit EndpointChanged(operator, url);
     }
 
     /// @inheritdoc IOperatorRegistry

@@ -66,6 +66,29 @@ contract OperatorRegistryTest is OperatorBase {
         operators.register(key, new bytes(128));
     }
 
+    function test_announce() public {
+        _register();
+        vm.expectEmit(address(operators));
+        emit IOperatorRegistry.EndpointChanged(1, "http://operator.example:7300");
+        vm.prank(_ownerOf(1));
+        operators.announce(1, "http://operator.example:7300");
+        vm.prank(_ownerOf(1));
+        operators.announce(1, string(new bytes(256)));
+    }
+
+    function test_announce_RevertIf_NotOwner() public {
+        _register();
+        vm.expectRevert(abi.encodeWithSelector(IOperatorRegistry.OperatorRegistry_NotOwner.selector, 1, address(this)));
+        operators.announce(1, "http://elsewhere.example");
+    }
+
+    function test_announce_RevertIf_Long() public {
+        _register();
+        vm.expectRevert(abi.encodeWithSelector(IOperatorRegistry.OperatorRegistry_LongEndpoint.selector, 257, 256));
+        vm.prank(_ownerOf(1));
+        operators.announce(1, string(new bytes(257)));
+    }
+
     function test_ownerOf_RevertIf_Unknown() public {
         vm.expectRevert(abi.encodeWithSelector(IOperatorRegistry.OperatorRegistry_Unknown.selector, 9));
         operators.ownerOf(9);

@@ -8,8 +8,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, Bytes, U256};
+use alloy::providers::Provider as _;
 use alloy::providers::ext::AnvilApi;
-use alloy::rpc::types::TransactionReceipt;
+use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
 use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context, Result, bail, ensure};
 use fs4::FileExt;
@@ -152,12 +153,18 @@ impl Devnet {
         call: impl alloy::sol_types::SolCall,
     ) -> Result<TransactionReceipt> {
         let provider = self.anvil.signing(key);
-        let request = alloy::rpc::types::TransactionRequest::default().to(to).input(call.abi_encode().into());
-        let sent = alloy::providers::Provider::send_transaction(&provider, request).await;
-        let pending = sent.map_err(|error| match iono_bindings::revert_of(&error) {
+        let request = TransactionRequest::default()
+            .from(key.address())
+            .to(to)
+            .input(call.abi_encode().into());
+        let explain = |error| match iono_bindings::revert_of(&error) {
             Some(explained) => anyhow::anyhow!("{}: {explained}", explained.code),
             None => error.into(),
-        })?;
+        };
+        // What a bill costs to write depends on the second: the estimate is of another block than the one that counts.
+        let gas = provider.estimate_gas(request.clone()).await.map_err(explain)?;
+        let sent = provider.send_transaction(request.gas_limit(gas + gas / 5)).await;
+        let pending = sent.map_err(explain)?;
         let receipt = pending.with_timeout(Some(Duration::from_secs(30))).get_receipt().await?;
         ensure!(receipt.status(), "{} reverted", receipt.transaction_hash);
         Ok(receipt)
