@@ -58,17 +58,9 @@ pub async fn import_mnemonic(
 /// # Errors
 /// [`IdentityError::File`] when it cannot be read, [`IdentityError::Decrypt`] when the passphrase is wrong.
 pub async fn open(path: &Path, passphrase: &Passphrase) -> Result<PrivateKeySigner, IdentityError> {
-    private_file::warn_if_shared(path);
-    let named = address(path)?;
-    let (file, secret) = (path.to_owned(), passphrase.clone());
-    let signer = blocking(move || {
-        PrivateKeySigner::decrypt_keystore(&file, secret.expose()).map_err(|error| IdentityError::Decrypt {
-            path: file.display().to_string(),
-            why: error.to_string(),
-        })
-    })
-    .await?;
-    if named.is_some_and(|named| named != signer.address()) {
+    let name = address(path)?;
+    let signer = unseal(path, passphrase).await?;
+    if name.is_some_and(|name| name != signer.address()) {
         let why = format!("it names another address than its key's, {}", signer.address());
         return Err(IdentityError::invalid(path.display().to_string(), why));
     }
@@ -80,10 +72,7 @@ pub async fn open(path: &Path, passphrase: &Passphrase) -> Result<PrivateKeySign
 /// # Errors
 /// [`IdentityError`] when the file cannot be read or is no JSON.
 pub fn address(path: &Path) -> Result<Option<Address>, IdentityError> {
-    let text = private_file::read(path)?;
-    let json: serde_json::Value = serde_json::from_str(&text)
-        .map_err(|error| IdentityError::invalid(path.display().to_string(), error.to_string()))?;
-    Ok(json.get("address").and_then(|value| value.as_str()).and_then(|text| text.parse().ok()))
+    Ok(named(path, "address")?.and_then(|text| text.parse().ok()))
 }
 
 async fn store(
@@ -91,33 +80,69 @@ async fn store(
     signer: PrivateKeySigner,
     passphrase: &Passphrase,
 ) -> Result<PrivateKeySigner, IdentityError> {
-    let (path, secret) = (path.to_owned(), passphrase.clone());
+    let name = ("address", format!("{:x}", signer.address()));
+    seal(path, Zeroizing::new(signer.to_bytes().0), name, passphrase).await?;
+    Ok(signer)
+}
+
+/// Writes 32 secret bytes to a new keystore, with a field that says in clear text whose they are.
+pub(crate) async fn seal(
+    path: &Path,
+    secret: Zeroizing<[u8; 32]>,
+    name: (&'static str, String),
+    passphrase: &Passphrase,
+) -> Result<(), IdentityError> {
+    let (path, passphrase) = (path.to_owned(), passphrase.clone());
     blocking(move || {
-        let json = encrypt(&path, &signer, &secret)?;
-        private_file::write(&path, json.as_bytes(), Existing::Keep)?;
-        Ok(signer)
+        let json = encrypt(&path, &secret, name, &passphrase)?;
+        private_file::write(&path, json.as_bytes(), Existing::Keep)
     })
     .await
 }
 
-/// The library writes files itself, so it gets a private folder; the address is added so that tools can list keys.
-fn encrypt(path: &Path, signer: &PrivateKeySigner, secret: &Passphrase) -> Result<String, IdentityError> {
+/// Decrypts the 32 bytes of a keystore, a number below the order of secp256k1.
+pub(crate) async fn unseal(path: &Path, passphrase: &Passphrase) -> Result<PrivateKeySigner, IdentityError> {
+    private_file::warn_if_shared(path);
+    let (file, secret) = (path.to_owned(), passphrase.clone());
+    blocking(move || {
+        PrivateKeySigner::decrypt_keystore(&file, secret.expose()).map_err(|error| IdentityError::Decrypt {
+            path: file.display().to_string(),
+            why: error.to_string(),
+        })
+    })
+    .await
+}
+
+/// A field that a keystore carries in clear text.
+pub(crate) fn named(path: &Path, field: &str) -> Result<Option<String>, IdentityError> {
+    let text = private_file::read(path)?;
+    let json: serde_json::Value = serde_json::from_str(&text)
+        .map_err(|error| IdentityError::invalid(path.display().to_string(), error.to_string()))?;
+    Ok(json.get(field).and_then(|value| value.as_str()).map(str::to_owned))
+}
+
+/// The library writes files itself, so it gets a private folder.
+fn encrypt(
+    path: &Path,
+    secret: &Zeroizing<[u8; 32]>,
+    (field, value): (&str, String),
+    passphrase: &Passphrase,
+) -> Result<String, IdentityError> {
     let damaged = |why: String| IdentityError::invalid(path.display().to_string(), why);
     let folder: tempfile::TempDir = tempfile::tempdir()
         .map_err(|source| IdentityError::file(&PathBuf::from("temporary folder"), source))?;
-    let key = Zeroizing::new(signer.to_bytes().0);
     PrivateKeySigner::encrypt_keystore(
         folder.path(),
         &mut OsRng,
-        key.as_slice(),
-        secret.expose(),
+        secret.as_slice(),
+        passphrase.expose(),
         Some("key"),
     )
     .map_err(|error| damaged(error.to_string()))?;
     let text = private_file::read(&folder.path().join("key"))?;
     let mut json: serde_json::Value =
         serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
-    json["address"] = format!("{:x}", signer.address()).into();
+    json[field] = value.into();
     Ok(json.to_string())
 }
 

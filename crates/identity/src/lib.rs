@@ -10,6 +10,7 @@
 pub mod access;
 pub mod authenticate;
 pub mod authorisation;
+pub mod bls_keystore;
 pub mod client;
 pub mod keystore;
 pub mod passphrase;

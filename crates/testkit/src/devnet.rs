@@ -153,10 +153,8 @@ impl Devnet {
         call: impl alloy::sol_types::SolCall,
     ) -> Result<TransactionReceipt> {
         let provider = self.anvil.signing(key);
-        let request = TransactionRequest::default()
-            .from(key.address())
-            .to(to)
-            .input(call.abi_encode().into());
+        let request =
+            TransactionRequest::default().from(key.address()).to(to).input(call.abi_encode().into());
         let explain = |error| match iono_bindings::revert_of(&error) {
             Some(explained) => anyhow::anyhow!("{}: {explained}", explained.code),
             None => error.into(),
