@@ -14,7 +14,7 @@ pub use message::{Anchor, Domain, Ranked, rank};
 pub use pool::{Offer, Pool};
 pub use results::{ClosedOrder, Results};
 pub use roster::{Operator, Roster};
-pub use schedule::{aggregators, turn_at};
+pub use schedule::{TURN_BLOCKS, aggregators, turn_at};
 pub use set::{Member, OperatorSet, QuorumError};
 pub use share::{ShareResult, SignedShare};
 pub use tree::Tree;

@@ -29,12 +29,18 @@ struct Weight {
     wei: u128,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct SetPoint {
+    from: u32,
+    size: u32,
+}
+
 /// All operators that ever registered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Roster {
     operators: BTreeMap<u32, Operator>,
-    /// The era from which each set counts; by the registry's index.
-    sets: BTreeMap<u32, u32>,
+    /// By the registry's index.
+    sets: BTreeMap<u32, SetPoint>,
 }
 
 impl Roster {
@@ -63,7 +69,8 @@ impl Roster {
                 }
             }),
             Event::SetChanged(e) => {
-                self.sets.insert(small(e.point), small(e.fromEra));
+                let set = SetPoint { from: small(e.fromEra), size: small(e.size) };
+                self.sets.insert(small(e.point), set);
             }
             _ => {}
         }
@@ -86,10 +93,16 @@ impl Roster {
         self.operators.iter().find(|(_, operator)| operator.key == *key).map(|(number, _)| *number)
     }
 
+    /// Whether an era has a set of operators that may match its orders.
+    #[must_use]
+    pub fn has_set(&self, era: u32) -> bool {
+        self.set_point(era).is_some_and(|(_, set)| set.size != 0)
+    }
+
     /// Who may match the orders of an era, ejected ones included: their weight counts as silent. `None` when nobody may.
     #[must_use]
     pub fn set_at(&self, era: u32) -> Option<OperatorSet> {
-        let (point, _) = self.sets.iter().rfind(|(_, from)| **from <= era)?;
+        let (point, _) = self.set_point(era)?;
         let members: Vec<Member> = self
             .operators
             .iter()
@@ -104,7 +117,11 @@ impl Roster {
                 })
             })
             .collect();
-        (!members.is_empty()).then_some(OperatorSet { era, point: *point, members })
+        (!members.is_empty()).then_some(OperatorSet { era, point, members })
+    }
+
+    fn set_point(&self, era: u32) -> Option<(u32, SetPoint)> {
+        self.sets.iter().rfind(|(_, set)| set.from <= era).map(|(point, set)| (*point, *set))
     }
 
     fn change(&mut self, operator: U256, change: impl FnOnce(&mut Operator)) {
@@ -163,7 +180,7 @@ mod tests {
         weigh(&mut roster, 2, 5, 300);
         weigh(&mut roster, 2, 5, 0);
         weigh(&mut roster, 3, 5, 70);
-        assert_eq!(roster.set_at(1), None);
+        assert_eq!((roster.set_at(1), roster.has_set(1), roster.has_set(2)), (None, false, true));
         let of = |era| {
             let set = roster.set_at(era).unwrap();
             let members = set.members.iter().map(|m| (m.operator, m.point, m.weight)).collect::<Vec<_>>();

@@ -5,6 +5,9 @@ use alloy::primitives::{B256, keccak256};
 
 use crate::OperatorSet;
 
+/// Blocks after which the turn passes on; the same for everybody.
+pub const TURN_BLOCKS: u64 = 2;
+
 /// The members of a set in the order in which they aggregate the results of a closing block.
 #[must_use]
 pub fn aggregators(set: &OperatorSet, close_hash: B256) -> Vec<u32> {
@@ -19,8 +22,8 @@ pub fn aggregators(set: &OperatorSet, close_hash: B256) -> Vec<u32> {
 
 /// The turn at a block, from 0: the first begins with the block whose hash gives the seed, one after the closing block.
 #[must_use]
-pub fn turn_at(close_block: u64, head: u64, turn_blocks: u64) -> u64 {
-    head.saturating_sub(close_block + 1) / turn_blocks.max(1)
+pub fn turn_at(close_block: u64, head: u64) -> u64 {
+    head.saturating_sub(close_block + 1) / TURN_BLOCKS
 }
 
 #[cfg(test)]
@@ -50,7 +53,7 @@ mod tests {
 
     #[test]
     fn turns_pass_by_blocks() {
-        let turns = [9, 11, 12, 13, 14, 15].map(|head| turn_at(10, head, 2));
+        let turns = [9, 11, 12, 13, 14, 15].map(|head| turn_at(10, head));
         assert_eq!(turns, [0, 0, 0, 1, 1, 2]);
     }
 }

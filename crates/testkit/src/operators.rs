@@ -36,4 +36,14 @@ impl Devnet {
         self.send(owner, self.book.operator_registry, call).await?;
         Ok(operator.to())
     }
+
+    /// Says where an operator's daemon answers.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn announce(&self, owner: &PrivateKeySigner, operator: u32, url: &str) -> Result<()> {
+        let call = IOperatorRegistry::announceCall { operator: U256::from(operator), url: url.to_owned() };
+        self.send(owner, self.book.operator_registry, call).await?;
+        Ok(())
+    }
 }

@@ -1,12 +1,14 @@
 //! Settings: one TOML file, then `IONO_MATCHMAKER__SECTION__KEY` variables, then `--set section.key=value`; the last
 //! one wins, and a key that nobody knows is refused wherever it comes from.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context, Result, bail};
+use iono_bls::SecretKey;
 use iono_chain::ChainConfig;
-use iono_identity::{PassphraseSource, keystore};
+use iono_identity::{PassphraseSource, bls_keystore, keystore};
 use iono_telemetry::TelemetryConfig;
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -15,6 +17,8 @@ use toml::{Table, Value};
 const PREFIX: &str = "IONO_MATCHMAKER__";
 /// Name of the systemd credential with the passphrase.
 const CREDENTIAL: &str = "hot-key-passphrase";
+/// Name of the one with the BLS key's.
+const BLS_CREDENTIAL: &str = "bls-key-passphrase";
 
 /// Everything that `matchmaker run` needs to know.
 #[derive(Debug, Clone, Deserialize)]
@@ -32,6 +36,9 @@ pub(crate) struct Config {
     /// What it does.
     #[serde(default)]
     pub(crate) keeper: Keeper,
+    /// Its part in the quorum.
+    #[serde(default)]
+    pub(crate) operator: OperatorConfig,
     /// Logs, metrics and health.
     #[serde(default)]
     pub(crate) telemetry: TelemetryConfig,
@@ -57,13 +64,38 @@ pub(crate) struct Keeper {
     pub(crate) jitter_ms: u64,
     /// Waits up to this many blocks, other for each key and order, for the same reason at a greater distance.
     pub(crate) stagger_blocks: u64,
+    /// Leaves orders that have a set of operators to their quorum for so many blocks after closing.
+    pub(crate) quorum_blocks: u64,
     /// Also ends leases whose time ran out or that were not confirmed. Nothing is paid for it.
     pub(crate) expire_leases: bool,
 }
 
 impl Default for Keeper {
     fn default() -> Self {
-        Self { jitter_ms: 100, stagger_blocks: 0, expire_leases: false }
+        Self { jitter_ms: 100, stagger_blocks: 0, quorum_blocks: 8, expire_leases: false }
+    }
+}
+
+/// The `[operator]` table.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct OperatorConfig {
+    /// Keystore of the BLS key; without it this daemon takes no part in the quorum.
+    pub(crate) key: Option<PathBuf>,
+    /// File with its passphrase; else the systemd credential `bls-key-passphrase`.
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Where it takes other operators' shares; they must reach it by the endpoint that its owner announced.
+    pub(crate) listen: SocketAddr,
+    /// Milliseconds that an aggregator waits for slow operators once it has a quorum.
+    pub(crate) grace_ms: u64,
+    /// Orders in one transaction at most.
+    pub(crate) max_batch: usize,
+}
+
+impl Default for OperatorConfig {
+    fn default() -> Self {
+        let listen = SocketAddr::from(([0, 0, 0, 0], 7300));
+        Self { key: None, passphrase_file: None, listen, grace_ms: 300, max_batch: 50 }
     }
 }
 
@@ -109,6 +141,17 @@ impl Config {
         };
         let passphrase = source.read().context("no passphrase: set keys.passphrase_file")?;
         Ok(keystore::open(&self.keys.hot_key, &passphrase).await?)
+    }
+
+    /// Opens the BLS key, if there is one.
+    pub(crate) async fn open_operator_key(&self) -> Result<Option<SecretKey>> {
+        let Some(file) = &self.operator.key else { return Ok(None) };
+        let source = match &self.operator.passphrase_file {
+            Some(file) => PassphraseSource::File(file.clone()),
+            None => PassphraseSource::Credential(BLS_CREDENTIAL.to_owned()),
+        };
+        let passphrase = source.read().context("no passphrase: set operator.passphrase_file")?;
+        Ok(Some(bls_keystore::open(file, &passphrase).await?))
     }
 }
 
@@ -162,7 +205,7 @@ mod tests {
     #[test]
     fn the_installed_file_is_valid_and_shows_the_defaults() {
         let file = include_str!("../../../deploy/matchmaker.toml");
-        let examples = ["store", "ws", "lock_dir"];
+        let examples = ["store", "ws", "lock_dir", "key", "passphrase_file"];
         let with = |wanted: fn(&str, &[&str]) -> bool| {
             let lines = file.lines().map(|line| match line.strip_prefix("# ") {
                 Some(setting) if setting.contains(" = ") && wanted(setting, &examples) => setting,

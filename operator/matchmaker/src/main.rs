@@ -1,13 +1,23 @@
-//! `matchmaker`: a keeper that resolves each order as soon as its seed exists, and is paid the match fee for it. It
-//! cannot choose the winner: that is a pure function of the chain's storage and the seed. See docs/matchmaker.md.
+//! `matchmaker`: a keeper that resolves each order as soon as its seed exists, and is paid the match fee for it; with a
+//! BLS key an operator of the quorum that matches orders by the hundred. It cannot choose the winner either way: that is
+//! a pure function of the chain's storage and the seed. See docs/matchmaker.md.
 
+mod api;
 mod args;
+mod auctions;
 mod check;
 mod config;
+mod desk;
+mod journal;
 mod keeper;
 mod market;
+mod operator;
+mod peers;
+mod reader;
 mod run;
 mod status;
+mod task;
+mod watch;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -27,6 +37,12 @@ const FAIL_POINTS: &[&str] = &[
     "matchmaker.after_resolve",
     "matchmaker.before_expire",
     "matchmaker.after_expire",
+    "matchmaker.before_sign",
+    "matchmaker.after_sign",
+    "matchmaker.before_share",
+    "matchmaker.after_share",
+    "matchmaker.before_submit",
+    "matchmaker.after_submit",
 ];
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]

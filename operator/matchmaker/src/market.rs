@@ -1,11 +1,11 @@
-//! What of the market concerns a keeper: orders that wait for their match and leases that will run out. Derived from
+//! What of the market concerns a matchmaker: orders that wait for their match and leases that will run out. Derived from
 //! logs, kept as documents, and undone by a re-org.
 
 use std::collections::BTreeMap;
 
 use alloy::sol_types::SolEvent as _;
 use anyhow::Result;
-use iono_bindings::{ILeaseBook, IOrderBook, LeaseWords, OrderWords};
+use iono_bindings::{ILeaseBook, IMatchTaskManager, IOrderBook, LeaseWords, OrderWords};
 use iono_chain::Update;
 use iono_primitives::{LeaseId, OrderId};
 use iono_store::{Change, SharedStore, StoreError, StoredLog};
@@ -13,13 +13,34 @@ use serde::{Deserialize, Serialize};
 
 const ORDERS: &str = "order";
 const LEASES: &str = "lease";
+/// `IMatchTaskManager.Skip`: more value than the signers can lose, and refused by the order book. The other reasons are
+/// the submitter's fault and say nothing of the order.
+const REFUSALS: [u8; 2] = [3, 4];
 
-/// An order or a lease that a keeper may have to end.
+/// An order that waits for its match, or had it not long ago.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Entry {
+pub(crate) struct Order {
     /// Block of its creation.
     pub(crate) created: u64,
-    /// Orders: the closing block. Leases: unix seconds of the end, or until when it must be confirmed.
+    /// The block in which bidding closes.
+    #[serde(alias = "due")]
+    pub(crate) close_block: u64,
+    /// The era whose set of operators may match it.
+    #[serde(default)]
+    pub(crate) era: u32,
+    /// Block in which it ended; it is kept until that is final.
+    pub(crate) done: Option<u64>,
+    /// Block in which a quorum's batch had to leave it out: only `resolve` is left then.
+    #[serde(default)]
+    pub(crate) refused: Option<u64>,
+}
+
+/// A lease that somebody may have to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lease {
+    /// Block of its creation.
+    pub(crate) created: u64,
+    /// Unix seconds of the end, or until when it must be confirmed.
     pub(crate) due: u64,
     /// Block in which it ended; it is kept until that is final.
     pub(crate) done: Option<u64>,
@@ -28,8 +49,8 @@ pub(crate) struct Entry {
 /// All that is not final yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Market {
-    pub(crate) orders: BTreeMap<OrderId, Entry>,
-    pub(crate) leases: BTreeMap<LeaseId, Entry>,
+    pub(crate) orders: BTreeMap<OrderId, Order>,
+    pub(crate) leases: BTreeMap<LeaseId, Lease>,
 }
 
 impl Market {
@@ -37,11 +58,11 @@ impl Market {
     pub(crate) async fn load(store: &SharedStore) -> Result<Self, StoreError> {
         let mut market = Self::default();
         for document in store.documents(ORDERS).await? {
-            let (id, entry): (OrderId, Entry) = document.parse()?;
+            let (id, entry): (OrderId, Order) = document.parse()?;
             market.orders.insert(id, entry);
         }
         for document in store.documents(LEASES).await? {
-            let (id, entry): (LeaseId, Entry) = document.parse()?;
+            let (id, entry): (LeaseId, Lease) = document.parse()?;
             market.leases.insert(id, entry);
         }
         Ok(market)
@@ -62,10 +83,12 @@ impl Market {
             Update::Rollback { to } => {
                 next.orders.retain(|_, entry| entry.created <= *to);
                 next.leases.retain(|_, entry| entry.created <= *to);
-                let undo = |entry: &mut Entry| entry.done = entry.done.filter(|done| done <= to);
-                next.orders.values_mut().for_each(undo);
+                for order in next.orders.values_mut() {
+                    order.done = order.done.filter(|done| done <= to);
+                    order.refused = order.refused.filter(|refused| refused <= to);
+                }
                 for lease in next.leases.values_mut() {
-                    undo(lease);
+                    lease.done = lease.done.filter(|done| done <= to);
                     // A confirmation or an extension may be undone as well: due now, so that the chain is asked.
                     lease.due = 0;
                 }
@@ -89,8 +112,10 @@ impl Market {
         match *topic {
             IOrderBook::OrderCreated::SIGNATURE_HASH => {
                 let Ok(event) = IOrderBook::OrderCreated::decode_raw_log(topics, data) else { return };
-                let due = OrderWords::read([event.word0, event.word1]).close_block;
-                self.orders.insert(OrderId(event.order.to()), Entry { created: log.block, due, done: None });
+                let OrderWords { close_block, set_era: era, .. } =
+                    OrderWords::read([event.word0, event.word1]);
+                let order = Order { created: log.block, close_block, era, done: None, refused: None };
+                self.orders.insert(OrderId(event.order.to()), order);
             }
             IOrderBook::OrderMatched::SIGNATURE_HASH
             | IOrderBook::OrderCancelled::SIGNATURE_HASH
@@ -99,10 +124,18 @@ impl Market {
                     entry.done = done;
                 }
             }
+            IMatchTaskManager::MatchSkipped::SIGNATURE_HASH => {
+                let Ok(event) = IMatchTaskManager::MatchSkipped::decode_raw_log(topics, data) else { return };
+                if let Some(order) = self.orders.get_mut(&OrderId(event.order.to()))
+                    && REFUSALS.contains(&event.reason)
+                {
+                    order.refused = done;
+                }
+            }
             ILeaseBook::LeaseCreated::SIGNATURE_HASH => {
                 let Ok(event) = ILeaseBook::LeaseCreated::decode_raw_log(topics, data) else { return };
                 let due = LeaseWords::read([event.word0, event.word1]).end;
-                self.leases.insert(LeaseId(event.lease.to()), Entry { created: log.block, due, done: None });
+                self.leases.insert(LeaseId(event.lease.to()), Lease { created: log.block, due, done: None });
             }
             ILeaseBook::LeaseReopened::SIGNATURE_HASH => {
                 let Ok(event) = ILeaseBook::LeaseReopened::decode_raw_log(topics, data) else { return };
@@ -138,10 +171,10 @@ fn id_of(log: &StoredLog) -> Option<u64> {
     u64::try_from(alloy::primitives::U256::from_be_bytes(topic.0)).ok()
 }
 
-fn diff<K: Ord + Copy + ToString + Serialize>(
+fn diff<K: Ord + Copy + ToString + Serialize, V: PartialEq + Serialize>(
     namespace: &str,
-    old: &BTreeMap<K, Entry>,
-    new: &BTreeMap<K, Entry>,
+    old: &BTreeMap<K, V>,
+    new: &BTreeMap<K, V>,
     changes: &mut Vec<Change>,
 ) -> Result<(), StoreError> {
     for (id, entry) in new.iter().filter(|(id, entry)| old.get(id) != Some(entry)) {
@@ -188,7 +221,8 @@ mod tests {
     #[test]
     fn orders_come_and_go() {
         let market = Market::default().after(&blocks(5, vec![created(3, 1), created(5, 2), voided(5, 1)]), 4);
-        assert_eq!(market.orders[&OrderId(1)], Entry { created: 3, due: 5, done: Some(5) });
+        let ended = Order { created: 3, close_block: 5, era: 0, done: Some(5), refused: None };
+        assert_eq!(market.orders[&OrderId(1)], ended);
         assert_eq!(market.orders[&OrderId(2)].done, None);
         let later = market.after(&blocks(9, vec![]), 4);
         assert_eq!(later.orders.keys().copied().collect::<Vec<_>>(), [OrderId(2)]);
@@ -202,6 +236,18 @@ mod tests {
         let back = market.after(&Update::Rollback { to: 4 }, 4);
         assert_eq!(back.orders.len(), 1);
         assert_eq!(back.orders[&OrderId(1)].done, None);
+    }
+
+    #[test]
+    fn what_a_batch_left_out_is_known_until_a_rollback() {
+        let skipped = |reason| log(5, &IMatchTaskManager::MatchSkipped { order: U256::from(1), reason });
+        let market = Market::default().after(&blocks(4, vec![created(3, 1)]), 4);
+        let refused = |reason| market.after(&blocks(5, vec![skipped(reason)]), 4);
+        // Not signed: anyone can say so of any order, and it changes nothing.
+        assert_eq!(refused(2).orders[&OrderId(1)].refused, None);
+        assert_eq!(refused(3).orders[&OrderId(1)].refused, Some(5));
+        let back = refused(4).after(&Update::Rollback { to: 4 }, 4);
+        assert_eq!(back.orders[&OrderId(1)].refused, None);
     }
 
     #[test]

@@ -1,52 +1,43 @@
-//! `matchmaker run`: follows the chain, and starts an attempt for whatever is due. The market is what the last commit
+//! `matchmaker run`: follows the chain, and starts whatever is due. What is known of the chain is what the last commit
 //! made durable; attempts in flight are in the sender's journal; so a killed process goes on where it was.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use alloy::primitives::keccak256;
+use alloy::primitives::Address;
 use anyhow::Result;
+use iono_bindings::AddressBook;
 use iono_chain::{ChainError, Follower, Rpc, Sender, Update};
-use iono_primitives::{LeaseId, OrderId};
+use iono_quorum::{Domain, Roster};
+use iono_store::{LogQuery, SharedStore, StoreError};
 use iono_telemetry::{Check, Health, Shutdown, check_fail_points, fail_point};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::FAIL_POINTS;
+use crate::auctions::Auctions;
 use crate::config::Config;
-use crate::keeper::{Keeper, Outcome};
+use crate::desk::Desk;
+use crate::keeper::Keeper;
 use crate::market::Market;
+use crate::operator::Operator;
+use crate::peers::Peers;
+use crate::reader::Reader;
+use crate::{FAIL_POINTS, api};
 
 /// Time for transactions under way when the daemon ends.
 const DRAIN: Duration = Duration::from_secs(15);
 /// Wait after the store failed.
 const AGAIN: Duration = Duration::from_secs(2);
-/// The longest pause between attempts, in blocks.
-const PATIENCE: u64 = 64;
-
-/// An order or a lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Task {
-    Order(OrderId),
-    Lease(LeaseId),
-}
-
-/// When a task that failed is tried again.
-#[derive(Debug, Clone, Copy)]
-struct Retry {
-    block: u64,
-    pause: u64,
-}
+/// Shares that may wait to be looked at.
+const INBOX: usize = 1024;
 
 struct Loop {
-    config: Config,
     follower: Follower,
-    keeper: Keeper,
+    store: SharedStore,
     check: Check,
-    market: Market,
-    head: u64,
-    attempts: JoinSet<(Task, Outcome)>,
-    busy: BTreeSet<Task>,
-    retries: BTreeMap<Task, Retry>,
+    desk: Desk,
     shutdown: Shutdown,
 }
 
@@ -63,48 +54,98 @@ pub(crate) async fn run(config: Config) -> Result<()> {
     let store = iono_store::connect(&config.store_url()).await?;
     let rpc = Rpc::connect(&config.chain, book.chain_id, health.check("rpc"))?;
     let sender = Sender::start(&rpc, store.clone(), key, &config.chain.sender, &health, &shutdown).await?;
-    let contracts = vec![book.order_book, book.lease_book];
+    let contracts = vec![book.order_book, book.lease_book, book.operator_registry, book.match_task_manager];
     let follower = Follower::new(&rpc, store.clone(), &config.chain, book.start_block, contracts).await?;
     let market = Market::load(&store).await?;
-    tracing::info!(keeper = %sender.address(), orders = market.orders.len(), "matchmaker running");
+    let auctions = Auctions::load(&store, book.order_book, &market).await?;
+    let roster = roster(&store, book.operator_registry).await?;
+    let operator = operator(&config, &book, &sender, &store, &health, &shutdown).await?;
+    tracing::info!(
+        keeper = %sender.address(), orders = market.orders.len(), operator = operator.is_some(), "matchmaker running"
+    );
     fail_point("matchmaker.started");
 
     let jitter = Duration::from_millis(config.keeper.jitter_ms);
+    let reader = Reader::new(rpc.provider().clone(), book.clone());
     let keeper = Keeper { sender, provider: rpc.provider().clone(), book, jitter };
-    let work = Loop {
+    let desk = Desk {
         config,
-        follower,
         keeper,
-        check,
+        reader,
         market,
+        auctions,
+        roster,
+        operator,
         head: 0,
         attempts: JoinSet::new(),
         busy: BTreeSet::new(),
         retries: BTreeMap::new(),
-        shutdown: shutdown.clone(),
     };
-    shutdown.spawn("keeper", work.run());
+    let work = Loop { follower, store, check, desk, shutdown: shutdown.clone() };
+    shutdown.spawn("matchmaker", work.run());
     shutdown.drain(DRAIN).await;
     tracing::info!("ended");
     Ok(())
+}
+
+/// The operator whose key the configuration names, serving its interface.
+async fn operator(
+    config: &Config,
+    book: &AddressBook,
+    sender: &Sender,
+    store: &SharedStore,
+    health: &Health,
+    shutdown: &Shutdown,
+) -> Result<Option<Operator>> {
+    let Some(secret) = config.open_operator_key().await? else { return Ok(None) };
+    let (shares, inbox) = mpsc::channel(INBOX);
+    let (board, tasks) = watch::channel(Arc::default());
+    api::serve(config.operator.listen, shares, tasks, shutdown).await?;
+    Ok(Some(Operator {
+        secret,
+        config: config.operator.clone(),
+        domain: Domain { chain_id: book.chain_id, tasks: book.match_task_manager },
+        sender: sender.clone(),
+        store: store.clone(),
+        check: health.check("operator"),
+        peers: Peers::new()?,
+        inbox,
+        board,
+        tasks: BTreeMap::new(),
+        work: JoinSet::new(),
+        wake: None,
+    }))
+}
+
+/// The operators, from the logs that the store has.
+async fn roster(store: &SharedStore, registry: Address) -> Result<Roster, StoreError> {
+    let query = LogQuery { address: Some(registry), ..LogQuery::blocks(0..=u64::MAX) };
+    let mut roster = Roster::default();
+    store.logs(&query).await?.iter().for_each(|log| roster.apply(&log.log));
+    Ok(roster)
 }
 
 impl Loop {
     async fn run(mut self) {
         let token = self.shutdown.token();
         while !token.is_cancelled() {
-            tokio::select! {
-                () = token.cancelled() => {}
-                Some(ended) = self.attempts.join_next() => {
-                    if let Ok((task, outcome)) = ended {
-                        self.ended(task, outcome);
+            let update = {
+                // It goes on while other things happen: whoever sends many shares must not hold the chain up.
+                let mut next = pin!(self.follower.next());
+                loop {
+                    tokio::select! {
+                        () = token.cancelled() => break None,
+                        update = &mut next => break Some(update),
+                        () = self.desk.work() => {}
                     }
                 }
-                update = self.follower.next() => self.turn(update).await,
+            };
+            if let Some(update) = update {
+                self.turn(update).await;
             }
         }
         // The sender ends with the same token; what it was doing stays in its journal.
-        self.attempts.shutdown().await;
+        self.desk.stop().await;
     }
 
     /// Takes one update in, and starts what has become due.
@@ -116,7 +157,7 @@ impl Loop {
         match taken {
             Ok(Some(now)) => {
                 self.check.ok();
-                self.start_due(now);
+                self.desk.start_due(now).await;
             }
             Ok(None) => {}
             Err(error) => {
@@ -128,85 +169,32 @@ impl Loop {
 
     /// Makes an update durable; gives the chain's time when the head is reached.
     async fn take(&mut self, update: &Update) -> Result<Option<u64>, ChainError> {
-        let next = self.market.after(update, self.config.chain.finality_depth);
-        let changes = self.market.changes(&next)?;
+        let desk = &mut self.desk;
+        let next = desk.market.after(update, desk.depth());
+        let changes = desk.market.changes(&next)?;
         fail_point("matchmaker.before_commit");
         self.follower.commit(update, &changes).await?;
         fail_point("matchmaker.after_commit");
-        self.market = next;
-        metrics::gauge!("iono_matchmaker_open_orders").set(self.market.orders.len() as f64);
+        desk.market = next;
+        metrics::gauge!("iono_matchmaker_open_orders").set(desk.market.orders.len() as f64);
+        let book = desk.keeper.book.clone();
         match update {
-            Update::Blocks { to, timestamp, .. } => {
-                self.head = to.number;
+            Update::Blocks { to, timestamp, logs, .. } => {
+                desk.head = to.number;
+                desk.auctions.apply(logs);
+                logs.iter()
+                    .filter(|log| log.log.address == book.operator_registry)
+                    .for_each(|log| desk.roster.apply(&log.log));
+                desk.challenge_wrong(logs).await;
+                desk.auctions.keep(&desk.market);
                 Ok(update.is_caught_up().then_some(*timestamp))
             }
             Update::Rollback { to } => {
-                self.head = *to;
-                self.retries.clear();
+                desk.auctions = Auctions::load(&self.store, book.order_book, &desk.market).await?;
+                desk.roster = roster(&self.store, book.operator_registry).await?;
+                desk.rolled_back(*to);
                 Ok(None)
             }
         }
-    }
-
-    fn start_due(&mut self, now: u64) {
-        let next_block = self.head + 1;
-        let orders = self.market.orders.iter().filter(|(_, entry)| entry.done.is_none());
-        // An order closes, its seed's block follows, and the block after that may resolve it.
-        let ready = orders.filter(|(id, entry)| next_block >= entry.due + 2 + self.stagger(**id));
-        let mut due: Vec<Task> = ready.map(|(id, _)| Task::Order(*id)).collect();
-        if self.config.keeper.expire_leases {
-            let leases =
-                self.market.leases.iter().filter(|(_, entry)| entry.done.is_none() && entry.due < now);
-            due.extend(leases.map(|(id, _)| Task::Lease(*id)));
-        }
-        for task in due {
-            let early = self.retries.get(&task).is_some_and(|retry| self.head < retry.block);
-            if early || !self.busy.insert(task) {
-                continue;
-            }
-            let keeper = self.keeper.clone();
-            self.attempts.spawn(async move {
-                let outcome = match task {
-                    Task::Order(order) => keeper.resolve(order).await,
-                    Task::Lease(lease) => keeper.expire(lease, now).await,
-                };
-                (task, outcome)
-            });
-        }
-    }
-
-    fn ended(&mut self, task: Task, outcome: Outcome) {
-        self.busy.remove(&task);
-        match (task, outcome) {
-            (Task::Lease(lease), Outcome::Due(end)) => {
-                if let Some(entry) = self.market.leases.get_mut(&lease) {
-                    entry.due = end;
-                }
-            }
-            // Its log follows; a retry is due only if it never comes, as when a re-org takes it.
-            (_, Outcome::Done | Outcome::Due(_)) => {
-                self.retries.insert(task, Retry { block: self.head + 4, pause: 1 });
-            }
-            (_, Outcome::Later) => {
-                let pause = self.retries.get(&task).map_or(1, |retry| (retry.pause * 2).min(PATIENCE));
-                self.retries.insert(task, Retry { block: self.head + pause, pause });
-            }
-        }
-        let (orders, leases) = (&self.market.orders, &self.market.leases);
-        self.retries.retain(|task, _| match task {
-            Task::Order(order) => orders.contains_key(order),
-            Task::Lease(lease) => leases.contains_key(lease),
-        });
-    }
-
-    /// Blocks that this key lets pass for others, the same each time for one order.
-    fn stagger(&self, order: OrderId) -> u64 {
-        let most = self.config.keeper.stagger_blocks;
-        if most == 0 {
-            return 0;
-        }
-        let mut bytes = self.keeper.sender.address().to_vec();
-        bytes.extend(order.0.to_be_bytes());
-        u64::from(keccak256(bytes)[0]) % (most + 1)
     }
 }

@@ -1,6 +1,8 @@
 //! A market with one provider and one tenant, and matchmakers as real processes.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // each test file uses a part
 
+pub mod quorum;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -51,8 +53,16 @@ impl World {
 
     /// Writes configuration and keystore of a matchmaker.
     pub async fn keeper(&self, index: usize, rpc: Option<String>, extra: &str) -> Keeper {
-        let key = self.net.anvil.key(index);
-        let dir = self.net.dir().join(format!("keeper-{index}"));
+        self.keeper_of(self.net.anvil.key(index), &format!("keeper-{index}"), rpc, extra).await
+    }
+
+    /// One with a key and a folder of its own.
+    pub async fn keeper_with(&self, key: PrivateKeySigner, name: &str, extra: &str) -> Keeper {
+        self.keeper_of(key, name, None, extra).await
+    }
+
+    async fn keeper_of(&self, key: PrivateKeySigner, name: &str, rpc: Option<String>, extra: &str) -> Keeper {
+        let dir = self.net.dir().join(name);
         std::fs::create_dir_all(&dir).unwrap();
         let (file, pass) = (dir.join("key.json"), dir.join("pass"));
         std::fs::write(&pass, "secret\n").unwrap();

@@ -1,0 +1,204 @@
+//! Operators of the quorum as real processes, and shares made by hand.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // each test file uses a part
+
+use alloy::eips::BlockId;
+use alloy::primitives::{B256, U256};
+use alloy::providers::Provider;
+use alloy::rpc::types::Filter;
+use alloy::signers::local::PrivateKeySigner;
+use alloy::sol_types::SolEvent;
+use iono_bindings::{
+    IMatchPolicy, IMatchTaskManager, IOperatorRegistry, IOrderBook, IRandomness, IStakingManager, OrderWords,
+};
+use iono_bls::SecretKey;
+use iono_identity::{Passphrase, bls_keystore};
+use iono_matching::{Bid, Weights};
+use iono_primitives::{OrderId, Rate};
+use iono_quorum::{Anchor, ClosedOrder, Domain, Results, Roster, SignedShare, Tree, message};
+use iono_testkit::{Daemon, Devnet, ProviderSetup, free_port};
+use serde_json::Value;
+
+use super::{Keeper, LIMIT, World};
+
+pub const STAKE: u64 = 10_000;
+const DAY: u64 = 86_400;
+
+/// A registered operator and its daemon's folder.
+pub struct Operator {
+    pub number: u32,
+    pub owner: PrivateKeySigner,
+    pub secret: SecretKey,
+    pub keeper: Keeper,
+    pub endpoint: String,
+}
+
+/// A market with two providers, whose orders operators match.
+pub struct Quorum {
+    pub world: World,
+    /// Of a second provider, which bids less.
+    pub cheaper: PrivateKeySigner,
+    pub operators: Vec<Operator>,
+}
+
+impl Quorum {
+    /// Operators of equal weight, in the set from now on; `extra` ends each one's configuration.
+    pub async fn new(count: u8, extra: &str) -> Self {
+        let world = World::new().await;
+        let setup = ProviderSetup::new(PrivateKeySigner::random(), PrivateKeySigner::random());
+        world.net.provider(&setup).await.unwrap();
+        let mut operators = Vec::new();
+        for index in 1..=count {
+            operators.push(operator(&world, index, extra).await);
+        }
+        world.net.anvil.advance(DAY).await.unwrap();
+        Self { world, cheaper: setup.hot, operators }
+    }
+
+    pub async fn run(&self) -> Vec<Daemon> {
+        let mut daemons: Vec<Daemon> =
+            self.operators.iter().map(|operator| operator.keeper.start(None)).collect();
+        for (daemon, operator) in daemons.iter_mut().zip(&self.operators) {
+            daemon.ready(&operator.keeper.ready, LIMIT).await.unwrap();
+        }
+        daemons
+    }
+
+    /// An order with a bid of each provider.
+    pub async fn order(&self) -> OrderId {
+        let (net, world) = (&self.world.net, &self.world);
+        let rate = Rate::from_hourly("0.1").unwrap();
+        let order = net.order(&world.tenant, world.wallet, rate).await.unwrap();
+        net.bid(&world.hot, order, rate).await.unwrap();
+        net.bid(&self.cheaper, order, Rate(rate.0 / 2)).await.unwrap();
+        order
+    }
+
+    pub fn net(&self) -> &Devnet {
+        &self.world.net
+    }
+
+    pub fn domain(&self) -> Domain {
+        Domain { chain_id: self.net().book.chain_id, tasks: self.net().book.match_task_manager }
+    }
+
+    /// What the chain says of an order whose bidding is over.
+    pub async fn closed(&self, order: OrderId) -> (ClosedOrder, u64, Anchor) {
+        let (chain, book) = (self.net().anvil.provider(), &self.net().book);
+        let orders = IOrderBook::new(book.order_book, chain);
+        let read = orders.orderWords(order.into()).call().await.unwrap();
+        let words = [read.word0, read.word1];
+        let OrderWords { close_block, policy, .. } = OrderWords::read(words);
+        let policies = IMatchPolicy::new(book.match_policy, chain);
+        let weights = Weights::from_word(policies.weightsOf(U256::from(policy)).call().await.unwrap());
+        let bids = orders.bidsOf(order.into()).call().await.unwrap().into_iter().map(Bid).collect();
+        let block = chain.get_block_by_number(close_block.into()).await.unwrap().unwrap();
+        let randomness = IRandomness::new(book.randomness, chain);
+        let seed = randomness.seedOf(U256::from(close_block + 1)).block(BlockId::pending()).call().await;
+        let anchor = Anchor { close_hash: block.header.hash, seed: seed.unwrap() };
+        (ClosedOrder { order, words, weights, bids }, close_block, anchor)
+    }
+
+    /// The results of one order, as an honest operator finds them.
+    pub async fn results(&self, order: OrderId) -> Results {
+        let (closed, close_block, anchor) = self.closed(order).await;
+        let era = OrderWords::read(closed.words).set_era;
+        Results::compute(&self.domain(), close_block, era, anchor, &[closed]).unwrap()
+    }
+
+    /// A share that says that a losing bid won, with its results, and the lying root.
+    pub async fn lie(&self, order: OrderId, operator: &Operator) -> SignedShare {
+        let (closed, close_block, anchor) = self.closed(order).await;
+        let truth = self.results(order).await;
+        let mut said = truth.list();
+        said[0].bid = closed.bids.iter().find(|bid| bid.0 != said[0].bid).unwrap().0;
+        let leaf = message::leaf(order, closed.words, Bid(said[0].bid), &anchor);
+        let root = Tree::new(vec![leaf]).unwrap().root();
+        let digest = self.domain().root_digest(close_block, truth.set_era, root);
+        let signature = operator.secret.sign(digest.as_slice()).to_bytes().to_vec().into();
+        let honest = truth.sign(operator.number, &operator.secret);
+        SignedShare { root, signature, results: said, ..honest }
+    }
+
+    /// Batches that the contract took.
+    pub async fn batches(&self) -> Vec<IMatchTaskManager::BatchResponded> {
+        let tasks = self.net().book.match_task_manager;
+        let filter = Filter::new().address(tasks).from_block(0);
+        let filter = filter.event_signature(IMatchTaskManager::BatchResponded::SIGNATURE_HASH);
+        let logs = self.net().anvil.provider().get_logs(&filter).await.unwrap();
+        logs.iter().map(|log| log.log_decode().unwrap().inner.data).collect()
+    }
+
+    /// Half of the stake, or all of it.
+    pub async fn stake_of(&self, operator: u32) -> u64 {
+        let staking = IStakingManager::new(self.net().book.operator_staking, self.net().anvil.provider());
+        let tokens = staking.poolOf(U256::from(operator)).call().await.unwrap().tokens;
+        (tokens / U256::from(10).pow(U256::from(18))).to()
+    }
+
+    pub async fn is_ejected(&self, operator: u32) -> bool {
+        let registry = IOperatorRegistry::new(self.net().book.operator_registry, self.net().anvil.provider());
+        registry.ejectedIn(U256::from(operator)).call().await.unwrap() != U256::ZERO
+    }
+
+    /// The operators as the chain's logs tell of them.
+    pub async fn roster(&self) -> Roster {
+        let filter = Filter::new().address(self.net().book.operator_registry).from_block(0);
+        let mut roster = Roster::default();
+        let logs = self.net().anvil.provider().get_logs(&filter).await.unwrap();
+        logs.iter().for_each(|log| roster.apply(&log.inner));
+        roster
+    }
+
+    /// Waits for the block after the next closing block: nobody may have submitted yet.
+    pub async fn mine(&self, blocks: u64) {
+        self.net().anvil.mine(blocks).await.unwrap();
+    }
+}
+
+impl Operator {
+    /// Posts a share to its daemon; the status and what it said.
+    pub async fn post(&self, share: &SignedShare) -> (u16, Value) {
+        self.post_text(&serde_json::to_string(share).unwrap()).await
+    }
+
+    pub async fn post_text(&self, body: &str) -> (u16, Value) {
+        let request = reqwest::Client::new().post(format!("{}/v1/shares", self.endpoint));
+        let response =
+            request.header("content-type", "application/json").body(body.to_owned()).send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or(Value::Null))
+    }
+
+    pub async fn tasks(&self) -> Vec<Value> {
+        let response = reqwest::get(format!("{}/v1/tasks", self.endpoint)).await.unwrap();
+        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
+    }
+}
+
+async fn operator(world: &World, index: u8, extra: &str) -> Operator {
+    let (owner, secret) = (PrivateKeySigner::random(), SecretKey::derive(&[index; 32]));
+    let number = world.net.operator(&owner, &secret, STAKE).await.unwrap();
+    let listen = format!("127.0.0.1:{}", free_port().unwrap());
+    let endpoint = format!("http://{listen}");
+    world.net.announce(&owner, number, &endpoint).await.unwrap();
+    let dir = world.net.dir().join(format!("bls-{index}"));
+    std::fs::create_dir_all(&dir).unwrap();
+    let (file, pass) = (dir.join("bls.json"), dir.join("pass"));
+    std::fs::write(&pass, "bls secret\n").unwrap();
+    std::fs::set_permissions(&pass, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    bls_keystore::store(&file, secret.clone(), &Passphrase::new("bls secret")).await.unwrap();
+    let config = format!(
+        "[operator]\nkey = '{}'\npassphrase_file = '{}'\nlisten = '{listen}'\n{extra}",
+        file.display(),
+        pass.display()
+    );
+    // Anvil's first accounts are the admin, tenant and provider of the market.
+    let keeper = world.keeper_with(PrivateKeySigner::random(), &format!("operator-{index}"), &config).await;
+    world.net.anvil.fund(keeper.key.address(), 10_u128.pow(19)).await.unwrap();
+    Operator { number, owner, secret, keeper, endpoint }
+}
+
+/// A salt for roots that nobody computed.
+pub fn other_root() -> B256 {
+    B256::repeat_byte(0x5a)
+}
