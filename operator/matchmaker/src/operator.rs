@@ -195,7 +195,7 @@ impl Operator {
             fail_point("matchmaker.before_sign");
             journal::sign_once(&self.store, &results).await?;
             fail_point("matchmaker.after_sign");
-            pool.offer(me, results.sign(me, &self.secret).point().context("our own signature")?);
+            pool.hold(me, results.sign(me, &self.secret).point().context("our own signature")?);
             metrics::counter!("iono_matchmaker_signed_total").increment(results.ranked.len() as u64);
         }
         Ok(Some(Task::new(results, orders, pool, turns)))

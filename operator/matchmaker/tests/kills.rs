@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use iono_primitives::{LeaseState, OrderState};
 use serde_json::json;
+use support::quorum::Quorum;
 use support::{LIMIT, World};
 
 /// The places that resolving one order passes. The others need a re-org, a fee that rises or an unconfirmed lease, and
@@ -146,6 +147,56 @@ async fn killed_while_a_lease_expires() {
     }
 }
 
+/// The aggregator's places; afterwards the order has one lease, and nobody has signed two things.
+#[tokio::test]
+async fn killed_while_it_signs_and_submits() {
+    // Alone in the set, it is always its own aggregator.
+    let quorum = Quorum::new(1, "").await;
+    let operator = &quorum.operators[0];
+    for point in ["before_sign", "after_sign", "before_submit", "after_submit"] {
+        let point = format!("matchmaker.{point}");
+        let order = quorum.order().await;
+        let mut victim = operator.keeper.start(Some(&point));
+        quorum.until_seed(order).await;
+        victim.wait_killed(LIMIT).await.unwrap_or_else(|error| panic!("{point}: {error:#}"));
+        let mut daemon = operator.keeper.run().await;
+        quorum.until_matched(order).await;
+        let (matches, leases) = quorum.world.matches(order).await;
+        assert_eq!((matches, leases), (1, 1), "{point}");
+        let slashed = quorum.is_ejected(1).await;
+        assert!(!slashed, "{point}");
+        daemon.terminate(LIMIT).await.unwrap();
+        record(&point, json!({ "matches": matches, "leases": leases, "slashed": slashed }));
+    }
+    assert_eq!(quorum.batches().await.len(), 4, "none had to be resolved");
+}
+
+/// The places of who hands its share to another.
+#[tokio::test]
+async fn killed_while_it_hands_its_share_over() {
+    let quorum = Quorum::new(2, "").await;
+    for point in ["before_share", "after_share"] {
+        let point = format!("matchmaker.{point}");
+        let order = quorum.order().await;
+        // Both must sign; who has the second turn hands its share to who has the first.
+        let turns = quorum.turns(order).await;
+        let (first, second) = (turns[0] as usize - 1, turns[1] as usize - 1);
+        let mut aggregator = quorum.operators[first].keeper.run().await;
+        let mut victim = quorum.operators[second].keeper.start(Some(&point));
+        quorum.until_seed(order).await;
+        victim.wait_killed(LIMIT).await.unwrap_or_else(|error| panic!("{point}: {error:#}"));
+        let mut again = quorum.operators[second].keeper.run().await;
+        quorum.until_matched(order).await;
+        let (matches, leases) = quorum.world.matches(order).await;
+        assert_eq!((matches, leases), (1, 1), "{point}");
+        quorum.nobody_is_punished(1..=2).await;
+        aggregator.terminate(LIMIT).await.unwrap();
+        again.terminate(LIMIT).await.unwrap();
+        record(&point, json!({ "matches": matches, "leases": leases }));
+    }
+    assert_eq!(quorum.batches().await.len(), 2, "none had to be resolved");
+}
+
 #[tokio::test]
 async fn an_unknown_fail_point_is_refused() {
     let world = World::new().await;
@@ -164,6 +215,12 @@ async fn every_fail_point_has_a_test() {
         .unwrap();
     let mut listed: Vec<String> = serde_json::from_slice(&output.stdout).unwrap();
     let apart = [
+        "matchmaker.before_sign",
+        "matchmaker.after_sign",
+        "matchmaker.before_share",
+        "matchmaker.after_share",
+        "matchmaker.before_submit",
+        "matchmaker.after_submit",
         "chain.before_rollback",
         "chain.before_replace",
         "matchmaker.before_expire",

@@ -1,5 +1,5 @@
-//! Operators of the quorum as real processes on a real chain: matches by batch, with some of them dead, late, silent or
-//! lying.
+//! Operators of the quorum as real processes on a real chain, when nothing goes wrong and when some of them are dead,
+//! late, without means or lying.
 
 #![allow(clippy::unwrap_used)]
 
@@ -7,59 +7,40 @@ mod support;
 
 use std::time::Duration;
 
-use alloy::providers::Provider as _;
-use iono_primitives::{OrderId, OrderState};
-use iono_testkit::eventually;
+use iono_bindings::IOrderBook;
+use iono_primitives::OrderState;
+use iono_quorum::SignedShare;
+use iono_testkit::{events, eventually};
+use nix::sys::signal::Signal;
+use support::LIMIT;
 use support::quorum::{Quorum, STAKE};
-use support::{LIMIT, World};
-
-/// Mines a block now and then until the order is no longer open.
-async fn until_matched(world: &World, order: OrderId) {
-    eventually("the order is matched", LIMIT, || async {
-        world.net.anvil.mine(1).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(400)).await;
-        (world.order_state(order).await != OrderState::Open).then_some(())
-    })
-    .await
-    .unwrap();
-}
 
 #[tokio::test]
 async fn a_batch_is_submitted_in_the_first_possible_block() {
     let quorum = Quorum::new(4, "").await;
     let daemons = quorum.run().await;
     let order = quorum.order().await;
-    let (_, close_block, _) = {
-        until_block_after_close(&quorum, order).await;
-        quorum.closed(order).await
-    };
-    let state = || async { (quorum.world.order_state(order).await == OrderState::Matched).then_some(()) };
-    eventually("matched", LIMIT, state).await.unwrap_or_else(|error| {
-        panic!("{error}\n{}", daemons.iter().map(|d| d.logs()).collect::<Vec<_>>().join("\n----\n"))
-    });
-    // The head was the seed's block; the aggregator's transaction made the next one.
-    let head = quorum.net().anvil.provider().get_block_number().await.unwrap();
-    assert_eq!(head, close_block + 2);
+    let close_block = quorum.until_seed(order).await;
+    // The head is the seed's block; the aggregator's transaction makes the next one.
+    quorum.matched(order, &daemons).await;
+    assert_eq!(quorum.head().await, close_block + 2);
     let batches = quorum.batches().await;
-    assert_eq!(batches.len(), 1);
-    assert_eq!(batches[0].matched.to::<u64>(), 1);
+    assert_eq!((batches.len(), batches[0].matched.to::<u64>()), (1, 1));
     assert_eq!(quorum.world.matches(order).await, (1, 1));
-    // Everybody signed, and the way that all see the task is the same.
-    let whole = batches[0].signed;
-    assert_eq!(
-        whole.to_string(),
-        quorum.roster().await.set_at(batches[0].setEra.to()).unwrap().weight().to_string()
-    );
-}
+    let set = quorum.roster().await.set_at(batches[0].setEra.to()).unwrap();
+    assert_eq!(batches[0].signed.to::<u128>(), set.weight(), "everybody signed");
 
-/// Mines until the seed's block is the head, slowly enough for daemons to see each block.
-async fn until_block_after_close(quorum: &Quorum, order: OrderId) {
-    let results = iono_bindings::IOrderBook::new(quorum.net().book.order_book, quorum.net().anvil.provider());
-    let words = results.orderWords(order.into()).call().await.unwrap();
-    let close = iono_bindings::OrderWords::read([words.word0, words.word1]).close_block;
-    while quorum.net().anvil.provider().get_block_number().await.unwrap() < close + 1 {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        quorum.mine(1).await;
+    for operator in &quorum.operators {
+        let task = eventually("the task is done", LIMIT, || async {
+            operator.tasks().await.into_iter().find(|task| task["state"] == "done")
+        });
+        let task = task.await.unwrap();
+        assert_eq!(
+            (task["closeBlock"].as_u64(), task["orders"].as_u64()),
+            (Some(close_block), Some(1)),
+            "{task}"
+        );
+        assert!(set.members.iter().any(|member| u64::from(member.operator) == task["aggregator"]), "{task}");
     }
 }
 
@@ -67,39 +48,228 @@ async fn until_block_after_close(quorum: &Quorum, order: OrderId) {
 async fn orders_are_matched_though_one_is_dead_and_one_lies() {
     let quorum = Quorum::new(7, "").await;
     let mut daemons = quorum.run().await;
-    // The first is killed; the seventh never ran an honest daemon: its share is made by hand.
+    // The seventh's share is made by hand.
     daemons[0].kill().await.unwrap();
     daemons[6].kill().await.unwrap();
-    let mut lied = false;
     for round in 0..10 {
         let order = quorum.order().await;
-        until_block_after_close(&quorum, order).await;
-        if !lied {
+        quorum.until_seed(order).await;
+        if round == 0 {
             let share = quorum.lie(order, &quorum.operators[6]).await;
             for operator in &quorum.operators[1..6] {
-                let (status, said) = eventually("it knows the task", LIMIT, || async {
-                    let answer = operator.post(&share).await;
-                    (answer.0 != 404).then_some(answer)
-                })
-                .await
-                .unwrap();
+                let (status, said) = operator.post_when_known(&share).await;
                 assert_eq!((status, said["error"].as_str()), (409, Some("other_root")), "{said}");
             }
-            lied = true;
         }
-        until_matched(&quorum.world, order).await;
-        assert_eq!(quorum.world.order_state(order).await, OrderState::Matched, "round {round}");
-        assert_eq!(quorum.world.matches(order).await, (1, 1));
+        quorum.until_matched(order).await;
+        assert_eq!(quorum.world.matches(order).await, (1, 1), "round {round}");
     }
-    eventually("the liar is slashed", LIMIT, || async {
+    quorum.until_ejected(7).await;
+    assert_eq!(quorum.stake_of(7).await, STAKE / 2);
+    quorum.nobody_is_punished(1..=6).await;
+    assert_eq!(quorum.batches().await.len(), 10, "every order went through the quorum");
+}
+
+#[tokio::test]
+async fn when_the_aggregator_dies_the_next_takes_its_turn() {
+    let quorum = Quorum::new(4, "").await;
+    let mut daemons = quorum.run().await;
+    for outage in ["killed", "without gas"] {
+        let order = quorum.order().await;
+        let close_block = quorum.head().await;
+        let first = quorum.turns(order).await[0] as usize - 1;
+        match outage {
+            "killed" => drop(daemons[first].kill().await.unwrap()),
+            _ => quorum.net().anvil.fund(quorum.operators[first].keeper.key.address(), 0).await.unwrap(),
+        }
+        assert_eq!(quorum.until_seed(order).await, close_block);
+        quorum.until_matched(order).await;
+        assert!(quorum.head().await >= close_block + 3, "{outage}: the first turn passed");
+        assert_eq!(quorum.world.matches(order).await, (1, 1), "{outage}");
+        let batches = quorum.batches().await;
+        assert_eq!(batches.last().unwrap().closeBlock.to::<u64>(), close_block, "{outage}");
+        if outage == "killed" {
+            daemons[first] = quorum.operators[first].keeper.run().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn with_a_third_silent_orders_are_resolved_and_a_late_one_completes_the_quorum() {
+    let quorum = Quorum::new(3, "[keeper]\nquorum_blocks = 6\n").await;
+    let mut daemons = quorum.run().await;
+    daemons[2].kill().await.unwrap();
+    let order = quorum.order().await;
+    let close_block = quorum.until_seed(order).await;
+    quorum.until_matched(order).await;
+    assert!(quorum.head().await >= close_block + 8, "they were waited for");
+    assert!(quorum.batches().await.is_empty(), "two thirds are no quorum");
+    assert_eq!(quorum.world.matches(order).await, (1, 1));
+
+    // The third lost its disk while it was down and comes back when the others have signed.
+    let data = quorum.operators[2].keeper.config.parent().unwrap().join("matchmaker.db");
+    std::fs::remove_file(data).unwrap();
+    let order = quorum.order().await;
+    let close_block = quorum.until_seed(order).await;
+    daemons[2] = quorum.operators[2].keeper.run().await;
+    quorum.until_matched(order).await;
+    let batches = quorum.batches().await;
+    assert_eq!(batches.len(), 1, "{}", daemons[2].logs());
+    assert_eq!(batches[0].closeBlock.to::<u64>(), close_block);
+}
+
+#[tokio::test]
+async fn a_set_that_changes_between_signing_and_submission_still_matches() {
+    let quorum = Quorum::new(4, "[keeper]\nquorum_blocks = 40\n").await;
+    let daemons = quorum.run().await;
+    for daemon in &daemons[2..] {
+        daemon.signal(Signal::SIGSTOP).unwrap();
+    }
+    let order = quorum.order().await;
+    quorum.until_seed(order).await;
+    quorum.operators[0].signed(&quorum, order).await;
+    // The first leaves, and a new era begins, before the others sign.
+    quorum.exit(&quorum.operators[0]).await;
+    quorum.net().anvil.advance(86_400).await.unwrap();
+    for daemon in &daemons[2..] {
+        daemon.signal(Signal::SIGCONT).unwrap();
+    }
+    quorum.until_matched(order).await;
+    let batches = quorum.batches().await;
+    assert_eq!(batches.len(), 1, "{}", daemons[1].logs());
+    quorum.nobody_is_punished(1..=4).await;
+    // Orders of the new era are for those who stayed.
+    let order = quorum.order().await;
+    quorum.until_seed(order).await;
+    quorum.until_matched(order).await;
+    let last = quorum.batches().await.pop().unwrap();
+    assert_eq!(quorum.roster().await.set_at(last.setEra.to()).unwrap().members.len(), 3);
+    assert!(last.signed < batches[0].signed);
+}
+
+#[tokio::test]
+async fn a_reorg_of_the_closing_block_punishes_nobody() {
+    let quorum = Quorum::new(4, "").await;
+    let daemons = quorum.run().await;
+    let order = quorum.world.order().await;
+    let close_block = quorum.until_seed(order).await;
+    quorum.matched(order, &daemons).await;
+    let before = quorum.results(order).await;
+    let old_shares: Vec<_> = quorum
+        .operators
+        .iter()
+        .map(|operator| {
+            let share = before.sign(operator.number, &operator.secret);
+            SignedShare { results: before.list(), ..share }
+        })
+        .collect();
+    // The closing block, the seed's and the match are gone; the order and its bid stay.
+    quorum.net().anvil.reorg(3).await.unwrap();
+    assert_eq!(quorum.world.order_state(order).await, OrderState::Open);
+    quorum.until_matched(order).await;
+    let after = quorum.results(order).await;
+    assert_ne!((after.anchor, after.root()), (before.anchor, before.root()));
+    assert_eq!(after.close_block, close_block);
+    // What they signed on the other chain is shown to all of them, and proves nothing.
+    for operator in &quorum.operators {
+        for share in &old_shares {
+            let (status, said) = operator.post_when_known(share).await;
+            assert_eq!((status, said["error"].as_str()), (409, Some("other_root")), "{said}");
+        }
+    }
+    quorum.mine(2).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    quorum.nobody_is_punished(1..=4).await;
+    assert_eq!(quorum.world.matches(order).await, (1, 1));
+}
+
+#[tokio::test]
+async fn a_wrong_match_is_challenged_and_its_signers_pay() {
+    let quorum = Quorum::new(4, "").await;
+    // A plain keeper is the only honest one: three of four operators sign a losing bid.
+    let honest = quorum.world.keeper(10, None, "").await;
+    let daemon = honest.run().await;
+    let order = quorum.order().await;
+    quorum.until_seed(order).await;
+    let right = quorum.results(order).await.ranked[0].bid.provider();
+    quorum.submit_lie(order, &[0, 1, 3]).await;
+    let amended = eventually("amended", LIMIT, || async {
         quorum.mine(1).await;
-        quorum.is_ejected(7).await.then_some(())
+        let chain = quorum.net().anvil.provider();
+        events::all::<IOrderBook::OrderAmended>(chain, quorum.net().book.order_book).await.unwrap().pop()
+    });
+    let amended = amended.await.unwrap_or_else(|error| panic!("{error}\n{}", daemon.logs()));
+    assert_eq!(amended.event.provider.to::<u32>(), right);
+    for signer in [1, 2, 4] {
+        quorum.until_ejected(signer).await;
+        assert_eq!(quorum.stake_of(signer).await, STAKE / 2);
+    }
+    quorum.nobody_is_punished(3..=3).await;
+    assert_eq!(quorum.net().lease(order.into()).await.unwrap().provider, right);
+}
+
+#[tokio::test]
+async fn what_others_say_is_bounded_and_checked() {
+    let quorum = Quorum::new(4, "").await;
+    let daemons = quorum.run().await;
+    // Two are silent, so that the task stays open.
+    for daemon in &daemons[2..] {
+        daemon.signal(Signal::SIGSTOP).unwrap();
+    }
+    let first = quorum.order().await;
+    quorum.until_seed(first).await;
+    let second = quorum.order().await;
+    quorum.until_seed(second).await;
+    let (one, two) = (quorum.results(first).await, quorum.results(second).await);
+    let (taker, third) = (&quorum.operators[0], &quorum.operators[2]);
+    let share = two.sign(third.number, &third.secret);
+    let elsewhere = one.sign(third.number, &third.secret);
+
+    let refusal = |share: SignedShare| async move {
+        let (status, said) = taker.post_when_known(&share).await;
+        (status, said["error"].as_str().unwrap_or_default().to_owned())
+    };
+    let refused = |status, error: &str| (status, error.to_owned());
+    let with = |change: fn(&mut SignedShare)| {
+        let mut changed = share.clone();
+        change(&mut changed);
+        changed
+    };
+    // The point at infinity, half a point, and a point of nothing.
+    assert_eq!(refusal(with(|s| s.signature = vec![0; 128].into())).await, refused(400, "bad_share"));
+    assert_eq!(refusal(with(|s| s.signature = vec![7; 64].into())).await, refused(400, "bad_share"));
+    assert_eq!(refusal(with(|s| s.signature = vec![7; 128].into())).await, refused(400, "bad_share"));
+    // Nobody's, and another root without and with results that are not its own.
+    assert_eq!(refusal(with(|s| s.operator = 99)).await, refused(403, "not_member"));
+    assert_eq!(refusal(with(|s| s.root = support::quorum::other_root())).await, refused(409, "other_root"));
+    let mut claimed = with(|s| s.root = support::quorum::other_root());
+    claimed.results = two.list();
+    assert_eq!(refusal(claimed).await, refused(400, "bad_share"));
+    // Of another block or era.
+    let (status, _) = taker.post(&with(|s| s.close_block += 1000)).await;
+    assert_eq!(status, 404);
+    let (status, _) = taker.post(&with(|s| s.set_era += 1)).await;
+    assert_eq!(status, 404);
+    // A signature of another task is taken and dropped when it is checked; the right one enters all the same.
+    let replayed = SignedShare { signature: elsewhere.signature.clone(), ..share.clone() };
+    assert_eq!(taker.post_when_known(&replayed).await.0, 202);
+    assert_eq!(taker.post_when_known(&share).await.0, 202);
+    let fourth = &quorum.operators[3];
+    let _ = taker.post_when_known(&two.sign(fourth.number, &fourth.secret)).await;
+    eventually("checked", LIMIT, || async {
+        let tasks = taker.tasks().await;
+        let task = tasks.iter().find(|task| task["root"] == two.root().to_string())?;
+        (task["badShares"] == 1 && task["signers"].as_array()?.len() == 4).then_some(())
     })
     .await
     .unwrap();
-    assert_eq!(quorum.stake_of(7).await, STAKE / 2);
-    for honest in 1..=6 {
-        assert_eq!((quorum.stake_of(honest).await, quorum.is_ejected(honest).await), (STAKE, false));
+    assert_eq!(taker.post_when_known(&share).await.0, 200, "known");
+    // No JSON, too much of it, and too often.
+    assert_eq!(taker.post_text("{").await.0, 400);
+    assert_eq!(taker.post_text(&"x".repeat(600_000)).await.0, 413);
+    let mut slowed = false;
+    for _ in 0..700 {
+        slowed |= taker.post_text(&serde_json::to_string(&share).unwrap()).await.0 == 429;
     }
-    assert_eq!(quorum.batches().await.len(), 10, "every order went through the quorum");
+    assert!(slowed);
 }

@@ -1,6 +1,9 @@
 //! Operators of the quorum as real processes, and shares made by hand.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // each test file uses a part
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use alloy::eips::BlockId;
 use alloy::primitives::{B256, U256};
 use alloy::providers::Provider;
@@ -8,14 +11,15 @@ use alloy::rpc::types::Filter;
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::SolEvent;
 use iono_bindings::{
-    IMatchPolicy, IMatchTaskManager, IOperatorRegistry, IOrderBook, IRandomness, IStakingManager, OrderWords,
+    IMatchPolicy, IMatchTaskManager, IOperatorRegistry, IOrderBook, IRandomness, IStakingManager, Match,
+    OrderWords,
 };
 use iono_bls::SecretKey;
 use iono_identity::{Passphrase, bls_keystore};
 use iono_matching::{Bid, Weights};
-use iono_primitives::{OrderId, Rate};
-use iono_quorum::{Anchor, ClosedOrder, Domain, Results, Roster, SignedShare, Tree, message};
-use iono_testkit::{Daemon, Devnet, ProviderSetup, free_port};
+use iono_primitives::{OrderId, OrderState, Rate};
+use iono_quorum::{Anchor, ClosedOrder, Domain, Results, Roster, SignedShare, Tree, aggregators, message};
+use iono_testkit::{Daemon, Devnet, ProviderSetup, eventually, free_port};
 use serde_json::Value;
 
 use super::{Keeper, LIMIT, World};
@@ -149,9 +153,101 @@ impl Quorum {
         roster
     }
 
-    /// Waits for the block after the next closing block: nobody may have submitted yet.
     pub async fn mine(&self, blocks: u64) {
         self.net().anvil.mine(blocks).await.unwrap();
+    }
+
+    pub async fn head(&self) -> u64 {
+        self.net().anvil.provider().get_block_number().await.unwrap()
+    }
+
+    async fn words(&self, order: OrderId) -> OrderWords {
+        let orders = IOrderBook::new(self.net().book.order_book, self.net().anvil.provider());
+        let words = orders.orderWords(order.into()).call().await.unwrap();
+        OrderWords::read([words.word0, words.word1])
+    }
+
+    /// Mines until the block that gives the order's seed is the head, so slowly that daemons see each; gives the closing
+    /// block.
+    pub async fn until_seed(&self, order: OrderId) -> u64 {
+        let close_block = self.words(order).await.close_block;
+        while self.head().await < close_block + 1 {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            self.mine(1).await;
+        }
+        close_block
+    }
+
+    /// Operators in the order of their turns for an order whose closing block is there.
+    pub async fn turns(&self, order: OrderId) -> Vec<u32> {
+        let OrderWords { close_block, set_era, .. } = self.words(order).await;
+        let block = self.net().anvil.provider().get_block_by_number(close_block.into()).await.unwrap();
+        aggregators(&self.roster().await.set_at(set_era).unwrap(), block.unwrap().header.hash)
+    }
+
+    /// Waits for the match without mining: the transaction makes its own block.
+    pub async fn matched(&self, order: OrderId, daemons: &[Daemon]) {
+        let state = || async { (self.world.order_state(order).await == OrderState::Matched).then_some(()) };
+        eventually("matched", LIMIT, state).await.unwrap_or_else(|error| {
+            let logs: Vec<String> = daemons.iter().map(Daemon::logs).collect();
+            panic!("{error}\n{}", logs.join("\n----\n"))
+        });
+    }
+
+    /// Mines a block now and then until the order is matched.
+    pub async fn until_matched(&self, order: OrderId) {
+        eventually("the order is matched", LIMIT, || async {
+            if self.world.order_state(order).await == OrderState::Matched {
+                return Some(());
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            self.mine(1).await;
+            None
+        })
+        .await
+        .unwrap();
+    }
+
+    pub async fn until_ejected(&self, operator: u32) {
+        eventually("it is slashed", LIMIT, || async {
+            self.mine(1).await;
+            self.is_ejected(operator).await.then_some(())
+        })
+        .await
+        .unwrap();
+    }
+
+    pub async fn nobody_is_punished(&self, operators: RangeInclusive<u32>) {
+        for operator in operators {
+            let found = (self.stake_of(operator).await, self.is_ejected(operator).await);
+            assert_eq!(found, (STAKE, false), "operator {operator}");
+        }
+    }
+
+    pub async fn exit(&self, operator: &Operator) {
+        let call = IOperatorRegistry::exitCall { operator: U256::from(operator.number) };
+        self.net().send(&operator.owner, self.net().book.operator_registry, call).await.unwrap();
+    }
+
+    /// Submits a losing bid as the match of an order, signed by these operators (by index).
+    pub async fn submit_lie(&self, order: OrderId, signers: &[usize]) {
+        let shares: Vec<SignedShare> = {
+            let mut shares = Vec::new();
+            for index in signers {
+                shares.push(self.lie(order, &self.operators[*index]).await);
+            }
+            shares
+        };
+        let set = self.roster().await.set_at(shares[0].set_era).unwrap();
+        let signature =
+            |operator| shares.iter().find(|share| share.operator == operator).map(|s| s.point().unwrap());
+        let call = IMatchTaskManager::respondBatchCall {
+            closeBlock: U256::from(shares[0].close_block),
+            root: shares[0].root,
+            quorum: set.quorum(signature).unwrap(),
+            matches: vec![Match { order: order.into(), bid: shares[0].results[0].bid, proof: vec![] }],
+        };
+        self.net().send(&self.net().anvil.key(6), self.domain().tasks, call).await.unwrap();
     }
 }
 
@@ -167,6 +263,28 @@ impl Operator {
             request.header("content-type", "application/json").body(body.to_owned()).send().await.unwrap();
         let status = response.status().as_u16();
         (status, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or(Value::Null))
+    }
+
+    /// Posts as soon as the daemon has opened the task.
+    pub async fn post_when_known(&self, share: &SignedShare) -> (u16, Value) {
+        eventually("it knows the task", LIMIT, || async {
+            let answer = self.post(share).await;
+            (answer.0 != 404).then_some(answer)
+        })
+        .await
+        .unwrap()
+    }
+
+    /// Waits until it has signed the results of an order.
+    pub async fn signed(&self, quorum: &Quorum, order: OrderId) {
+        let root = quorum.results(order).await.root().to_string();
+        eventually("it has signed", LIMIT, || async {
+            let tasks = self.tasks().await;
+            let task = tasks.into_iter().find(|task| task["root"] == root)?;
+            task["signers"].as_array()?.contains(&self.number.into()).then_some(())
+        })
+        .await
+        .unwrap();
     }
 
     pub async fn tasks(&self) -> Vec<Value> {
@@ -198,7 +316,7 @@ async fn operator(world: &World, index: u8, extra: &str) -> Operator {
     Operator { number, owner, secret, keeper, endpoint }
 }
 
-/// A salt for roots that nobody computed.
+/// A root that nobody computed.
 pub fn other_root() -> B256 {
     B256::repeat_byte(0x5a)
 }
