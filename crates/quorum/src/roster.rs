@@ -109,12 +109,8 @@ impl Roster {
             .filter_map(|(number, operator)| {
                 let (point, weight) =
                     operator.weights.iter().enumerate().rfind(|(_, weight)| weight.from <= era)?;
-                (weight.wei != 0).then(|| Member {
-                    operator: *number,
-                    point: point as u32,
-                    weight: weight.wei,
-                    key: operator.key,
-                })
+                let (operator, point, key) = (*number, point as u32, operator.key);
+                (weight.wei != 0).then_some(Member { operator, point, weight: weight.wei, key })
             })
             .collect();
         (!members.is_empty()).then_some(OperatorSet { era, point, members })
@@ -166,10 +162,11 @@ mod tests {
             tell(&mut roster, &I::OperatorRegistered { operator, owner: Address::ZERO, key: key.clone() });
             weigh(&mut roster, number, 2, 100);
         }
-        let set = |point: u64, from: u64| (U256::from(point), U256::from(from), U256::from(0), U256::from(0));
         for (point, from) in [(1, 2), (2, 5)] {
-            let (point, fromEra, weight, size) = set(point, from);
-            tell(&mut roster, &I::SetChanged { point, fromEra, weight, size, key: Bytes::new() });
+            let size = U256::from(operators);
+            let (point, weight) = (U256::from(point), U256::from(100) * size);
+            let changed = I::SetChanged { point, fromEra: U256::from(from), weight, size, key: Bytes::new() };
+            tell(&mut roster, &changed);
         }
         roster
     }

@@ -1,8 +1,10 @@
 //! `matchmaker check`: what is missing before it can run, each with what to do.
 
-use alloy::primitives::U256;
+use alloy::primitives::{Address, U256, keccak256};
 use alloy::providers::Provider as _;
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use iono_bindings::IOperatorRegistry;
+use iono_bls::SecretKey;
 use iono_chain::Rpc;
 use iono_primitives::money::format_decimal;
 use iono_telemetry::Health;
@@ -44,12 +46,14 @@ pub(crate) async fn run(config: Result<Config>) -> Vec<Finding> {
     if note(&mut findings, "rpc", head, |head| format!("block {head}")).is_none() {
         return findings;
     }
-    for (name, address) in [("order book", book.order_book), ("lease book", book.lease_book)] {
+    for (name, address) in [
+        ("order book", book.order_book),
+        ("lease book", book.lease_book),
+        ("operators", book.operator_registry),
+        ("match tasks", book.match_task_manager),
+    ] {
         let code = rpc.provider().get_code_at(address).await.map_err(Into::into).and_then(|code| {
-            anyhow::ensure!(
-                !code.is_empty(),
-                "there is no contract at {address}: is this the right address book?"
-            );
+            ensure!(!code.is_empty(), "there is no contract at {address}: is this the right address book?");
             Ok(code)
         });
         note(&mut findings, name, code, |_| address.to_string());
@@ -58,17 +62,43 @@ pub(crate) async fn run(config: Result<Config>) -> Vec<Finding> {
         let balance =
             rpc.provider().get_balance(key.address()).await.map_err(Into::into).and_then(|balance| {
                 let low = U256::from(config.chain.sender.low_balance_gwei) * U256::from(1_000_000_000_u64);
-                anyhow::ensure!(
-                    balance >= low,
-                    "{} wei are too few: send gas money to {}",
-                    balance,
-                    key.address()
-                );
+                ensure!(balance >= low, "{} wei are too few: send gas money to {}", balance, key.address());
                 Ok(balance)
             });
         note(&mut findings, "gas money", balance, |balance| format_decimal(*balance, 18));
     }
+    if config.operator.key.is_some() {
+        let secret = config.open_operator_key().await;
+        let words = |secret: &Option<SecretKey>| format!("{:?}", secret.as_ref().map(SecretKey::public_key));
+        if let Some(Some(secret)) = note(&mut findings, "operator key", secret, words) {
+            let seat = seat(&secret, &rpc, book.operator_registry).await;
+            note(&mut findings, "operator", seat, Clone::clone);
+        }
+    }
     findings
+}
+
+/// Whether the registry has the key in its set, now or from the next era on.
+async fn seat(secret: &SecretKey, rpc: &Rpc, registry: Address) -> Result<String> {
+    let registry = IOperatorRegistry::new(registry, rpc.provider());
+    let key_hash = keccak256(secret.public_key().to_bytes());
+    let number = registry.operatorOf(key_hash).call().await?;
+    ensure!(!number.is_zero(), "the key is not registered: iono operator register");
+    let ejected = registry.ejectedIn(number).call().await?;
+    ensure!(
+        ejected.is_zero(),
+        "operator {number} was slashed and ejected in era {ejected}: register a new key"
+    );
+    let era = registry.currentEra().call().await?;
+    let now = registry.weightAt(number, era).call().await?.weight;
+    let next = registry.weightAt(number, era + U256::ONE).call().await?.weight;
+    ensure!(
+        !(now.is_zero() && next.is_zero()),
+        "operator {number} is not in the set: iono operator stake, then iono operator enter"
+    );
+    let weight = format_decimal(now.max(next), 18);
+    let since = if now.is_zero() { " from the next era on" } else { "" };
+    Ok(format!("number {number}, {weight} SPON{since}"))
 }
 
 /// For people: one line each.

@@ -14,6 +14,7 @@ mod market;
 mod operator;
 mod peers;
 mod reader;
+mod roster;
 mod run;
 mod status;
 mod task;

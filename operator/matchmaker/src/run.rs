@@ -6,12 +6,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy::primitives::Address;
 use anyhow::Result;
 use iono_bindings::AddressBook;
 use iono_chain::{ChainError, Follower, Rpc, Sender, Update};
-use iono_quorum::{Domain, Roster};
-use iono_store::{LogQuery, SharedStore, StoreError};
+use iono_quorum::Domain;
+use iono_store::SharedStore;
 use iono_telemetry::{Check, Health, Shutdown, check_fail_points, fail_point};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -24,7 +23,7 @@ use crate::market::Market;
 use crate::operator::Operator;
 use crate::peers::Peers;
 use crate::reader::Reader;
-use crate::{FAIL_POINTS, api};
+use crate::{FAIL_POINTS, api, roster};
 
 /// Time for transactions under way when the daemon ends.
 const DRAIN: Duration = Duration::from_secs(15);
@@ -58,7 +57,7 @@ pub(crate) async fn run(config: Config) -> Result<()> {
     let follower = Follower::new(&rpc, store.clone(), &config.chain, book.start_block, contracts).await?;
     let market = Market::load(&store).await?;
     let auctions = Auctions::load(&store, book.order_book, &market).await?;
-    let roster = roster(&store, book.operator_registry).await?;
+    let roster = roster::load(&store, book.operator_registry).await?;
     let operator = operator(&config, &book, &sender, &store, &health, &shutdown).await?;
     tracing::info!(
         keeper = %sender.address(), orders = market.orders.len(), operator = operator.is_some(), "matchmaker running"
@@ -115,14 +114,6 @@ async fn operator(
         work: JoinSet::new(),
         wake: None,
     }))
-}
-
-/// The operators, from the logs that the store has.
-async fn roster(store: &SharedStore, registry: Address) -> Result<Roster, StoreError> {
-    let query = LogQuery { address: Some(registry), ..LogQuery::blocks(0..=u64::MAX) };
-    let mut roster = Roster::default();
-    store.logs(&query).await?.iter().for_each(|log| roster.apply(&log.log));
-    Ok(roster)
 }
 
 impl Loop {
@@ -191,7 +182,7 @@ impl Loop {
             }
             Update::Rollback { to } => {
                 desk.auctions = Auctions::load(&self.store, book.order_book, &desk.market).await?;
-                desk.roster = roster(&self.store, book.operator_registry).await?;
+                desk.roster = roster::load(&self.store, book.operator_registry).await?;
                 desk.rolled_back(*to);
                 Ok(None)
             }

@@ -3,16 +3,18 @@
 use std::fmt;
 
 use alloy::primitives::{Address, U256};
-use alloy::providers::Provider as _;
+use alloy::providers::{DynProvider, Provider as _};
 use anyhow::{Context, Result};
-use iono_bindings::{IERC20, IEscrow, IPaymentTokens};
+use iono_bindings::{IERC20, IEscrow, IOperatorRegistry, IPaymentTokens};
 use iono_chain::Rpc;
 use iono_primitives::money::format_decimal;
+use iono_store::SharedStore;
 use iono_telemetry::Health;
 use serde::Serialize;
 
 use crate::config::Config;
 use crate::market::Market;
+use crate::roster;
 
 /// How the matchmaker stands.
 #[derive(Debug, Serialize)]
@@ -31,6 +33,77 @@ pub(crate) struct Status {
     gas_wei: U256,
     /// Fees that wait in escrow; anyone may cash them out to the key.
     earned: Vec<Earned>,
+    /// Its part in the quorum, with `operator.key` set.
+    operator: Option<Seat>,
+}
+
+/// An operator's place in the quorum, as far as the chain was followed.
+#[derive(Debug, Serialize)]
+struct Seat {
+    /// Its number; `None` while the registry does not know the key.
+    number: Option<u32>,
+    /// Where others are told to reach it.
+    endpoint: String,
+    ejected: bool,
+    era: u32,
+    /// Wei of SPON in the set of this era, and in the next.
+    weight: [String; 2],
+    /// Wei of SPON of all members in this era.
+    total: String,
+    /// Members in this era.
+    members: usize,
+}
+
+impl Seat {
+    async fn read(config: &Config, chain: &DynProvider, store: &SharedStore) -> Result<Option<Self>> {
+        let Some(file) = &config.operator.key else { return Ok(None) };
+        let key = iono_identity::bls_keystore::public_key(file)?;
+        let registry = config.chain.address_book()?.operator_registry;
+        let roster = roster::load(store, registry).await?;
+        let era: u32 = IOperatorRegistry::new(registry, chain).currentEra().call().await?.saturating_to();
+        let number = roster.operator_of(&key);
+        let operator = number.and_then(|number| roster.operator(number));
+        let weight = |era| {
+            let set = roster.set_at(era);
+            let member = set.and_then(|set| set.members.into_iter().find(|m| Some(m.operator) == number));
+            member.map_or(0, |member| member.weight).to_string()
+        };
+        let set = roster.set_at(era);
+        Ok(Some(Self {
+            number,
+            endpoint: operator.map(|operator| operator.endpoint.clone()).unwrap_or_default(),
+            ejected: operator.is_some_and(|operator| operator.ejected),
+            era,
+            weight: [weight(era), weight(era + 1)],
+            total: set.as_ref().map_or(0, iono_quorum::OperatorSet::weight).to_string(),
+            members: set.map_or(0, |set| set.members.len()),
+        }))
+    }
+}
+
+impl fmt::Display for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(number) = self.number else {
+            return write!(f, "operator     not registered, or not followed so far");
+        };
+        let spon = |wei: &str| wei.parse().map_or_else(|_| wei.to_owned(), |wei| format_decimal(wei, 18));
+        let [now, next] = &self.weight;
+        writeln!(f, "operator     {number}{}", if self.ejected { ", slashed and ejected" } else { "" })?;
+        writeln!(
+            f,
+            "endpoint     {}",
+            if self.endpoint.is_empty() { "none announced" } else { &self.endpoint }
+        )?;
+        write!(
+            f,
+            "weight       {} of {} SPON in era {} ({} members), {} in the next",
+            spon(now),
+            spon(&self.total),
+            self.era,
+            self.members,
+            spon(next)
+        )
+    }
 }
 
 /// Fees in one token.
@@ -75,6 +148,7 @@ pub(crate) async fn read(config: &Config) -> Result<Status> {
         open_leases: market.leases.values().filter(|e| e.done.is_none()).count(),
         gas_wei: provider.get_balance(keeper).await?,
         earned,
+        operator: Seat::read(config, provider, &store).await?,
     })
 }
 
@@ -88,6 +162,9 @@ impl fmt::Display for Status {
         write!(f, "for gas      {}", format_decimal(self.gas_wei, 18))?;
         for Earned { symbol, decimal, .. } in &self.earned {
             write!(f, "\nearned       {decimal} {symbol}")?;
+        }
+        if let Some(seat) = &self.operator {
+            write!(f, "\n{seat}")?;
         }
         Ok(())
     }

@@ -30,6 +30,13 @@ async fn a_batch_is_submitted_in_the_first_possible_block() {
     let set = quorum.roster().await.set_at(batches[0].setEra.to()).unwrap();
     assert_eq!(batches[0].signed.to::<u128>(), set.weight(), "everybody signed");
 
+    let operator = &quorum.operators[2];
+    let seat = &operator.keeper.json("status").await["operator"];
+    assert_eq!((seat["number"].as_u64(), seat["members"].as_u64()), (Some(3), Some(4)), "{seat}");
+    assert_eq!(seat["endpoint"], operator.endpoint.as_str(), "{seat}");
+    let findings = operator.keeper.json("check").await;
+    assert!(findings.as_array().unwrap().iter().all(|finding| finding["ok"] == true), "{findings}");
+
     for operator in &quorum.operators {
         let task = eventually("the task is done", LIMIT, || async {
             operator.tasks().await.into_iter().find(|task| task["state"] == "done")
@@ -204,6 +211,9 @@ async fn a_wrong_match_is_challenged_and_its_signers_pay() {
         quorum.until_ejected(signer).await;
         assert_eq!(quorum.stake_of(signer).await, STAKE / 2);
     }
+    let findings = quorum.operators[0].keeper.json("check").await;
+    let said = findings.as_array().unwrap().iter().find(|finding| finding["name"] == "operator").unwrap();
+    assert!(said["detail"].as_str().unwrap().contains("slashed and ejected"), "{said}");
     quorum.nobody_is_punished(3..=3).await;
     assert_eq!(quorum.net().lease(order.into()).await.unwrap().provider, right);
 }
