@@ -8,7 +8,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use alloy::primitives::hex;
-use iono_identity::{Passphrase, keystore};
+use iono_bls::SecretKey;
+use iono_identity::{Passphrase, bls_keystore, keystore};
 use iono_testkit::Devnet;
 use serde_json::Value;
 
@@ -88,6 +89,19 @@ async fn the_units_user_has_all_that_it_needs() {
     let key = hex::encode(net.anvil.key(5).to_bytes());
     keystore::import_key(&etc.join("matchmaker-key.json"), &key, &Passphrase::new("secret")).await.unwrap();
 
+    // An operator's drop-in hands over two files more.
+    let dropin = iono_testkit::repo_root().unwrap().join("deploy/systemd/matchmaker-operator.conf");
+    let service = root.join("etc/systemd/system/matchmaker.service");
+    let merged =
+        format!("{}{}", std::fs::read_to_string(&service).unwrap(), std::fs::read_to_string(dropin).unwrap());
+    std::fs::write(&service, merged).unwrap();
+    let secret = SecretKey::derive(&[1; 32]);
+    net.operator(&net.anvil.key(6), &secret, 10_000).await.unwrap();
+    std::fs::write(etc.join("operator-bls.passphrase"), "bls secret\n").unwrap();
+    bls_keystore::store(&etc.join("operator-bls.json"), secret, &Passphrase::new("bls secret"))
+        .await
+        .unwrap();
+
     let (credentials, state) = (dir.path().join("credentials"), dir.path().join("state"));
     load_credentials(root, &credentials);
     std::fs::create_dir(&state).unwrap();
@@ -117,4 +131,5 @@ async fn the_units_user_has_all_that_it_needs() {
     let named = |name: &str| findings.as_array().unwrap().iter().find(|f| f["name"] == name).unwrap().clone();
     assert_eq!(named("key")["detail"], net.anvil.key(5).address().to_string());
     assert_eq!(named("gas money")["ok"], true);
+    assert!(named("operator")["detail"].as_str().unwrap().contains("from the next era on"), "{findings:#}");
 }
