@@ -6,6 +6,7 @@ pub(crate) mod market;
 #[cfg(test)]
 mod mentions;
 pub(crate) mod money;
+pub(crate) mod operator;
 pub(crate) mod provider;
 pub(crate) mod setup;
 
@@ -126,6 +127,8 @@ pub(crate) enum Command {
     Provider(provider::Provider),
     #[command(subcommand)]
     Stake(provider::Stake),
+    #[command(subcommand)]
+    Operator(operator::Operator),
     #[command(subcommand)]
     Admin(admin::Admin),
     // The tool itself

@@ -135,6 +135,22 @@ impl Chain {
         if let Some(topic) = third {
             filter = filter.topic3(topic);
         }
+        let logs = self.ranged(filter, from).await?;
+        let decode = |log: Log| {
+            let decoded = E::decode_log(&log.inner)
+                .or_fail(Kind::Rpc, format_args!("the RPC returned a malformed {}", E::SIGNATURE))?;
+            Ok((decoded.data, log))
+        };
+        logs.into_iter().map(decode).collect()
+    }
+
+    /// All logs of a contract since it was deployed.
+    pub(crate) async fn logs(&self, contract: Address) -> Result<Vec<Log>> {
+        self.ranged(Filter::new().address(contract), self.book.start_block).await
+    }
+
+    /// Logs from block `from` on, in ranges that the RPC bears.
+    async fn ranged(&self, filter: Filter, from: u64) -> Result<Vec<Log>> {
         let head = self.block_number().await?;
         let mut found = Vec::new();
         let (mut start, mut width) = (from, LOG_RANGE);
@@ -142,13 +158,7 @@ impl Chain {
             let end = head.min(start.saturating_add(width - 1));
             match self.rpc.get_logs(&filter.clone().from_block(start).to_block(end)).await {
                 Ok(logs) => {
-                    for log in logs.into_iter().filter(|log| !log.removed) {
-                        let decoded = E::decode_log(&log.inner).or_fail(
-                            Kind::Rpc,
-                            format_args!("the RPC returned a malformed {}", E::SIGNATURE),
-                        )?;
-                        found.push((decoded.data, log));
-                    }
+                    found.extend(logs.into_iter().filter(|log| !log.removed));
                     start = end + 1;
                 }
                 // Public RPCs bound the range, each by another number and message.

@@ -18,6 +18,8 @@ mod lifecycle;
 mod logs;
 mod manifest;
 mod market;
+mod operator;
+mod operator_view;
 mod provider;
 mod ps;
 mod quote;
@@ -68,6 +70,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<Report> {
         Command::Revoke(args) => delegate::revoke(context, &args).await,
         Command::Provider(args) => provider::run(context, args).await,
         Command::Stake(args) => stake::run(context, args).await,
+        Command::Operator(args) => operator::run(context, args).await,
         Command::Admin(args) => admin::run(context, args).await,
         Command::Completions(args) => Ok(completions::run(&args)),
         Command::Explain(args) => explain::run(&args),

@@ -24,7 +24,8 @@ pub(crate) fn private_dir(path: &Path) -> Result<()> {
 /// Writes a file of mode 0600 through a temporary neighbour, so that a crash leaves the old one or the new one.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let doing = || format!("cannot write {}", path.display());
-    if let Some(parent) = path.parent() {
+    // A bare name lies in the present folder, which is not ours to protect.
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         private_dir(parent)?;
     }
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("file");

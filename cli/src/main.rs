@@ -14,6 +14,7 @@ mod keys;
 mod lease_file;
 mod manifest_file;
 mod offers;
+mod operators;
 mod order;
 mod output;
 mod permit;

@@ -41,3 +41,16 @@ pub async fn balance(rpc: &str, token: Address, holder: Address) -> Result<U256>
     let found = call(rpc, &token.to_string(), "balanceOf(address)(uint256)", &[&holder]).await?;
     found.first().copied().context("no balance")
 }
+
+/// Data of all logs of an event, oldest first, as hex.
+///
+/// # Errors
+/// When `cast` fails or writes no JSON.
+pub async fn logs(rpc: &str, contract: &str, event: &str) -> Result<Vec<String>> {
+    let args = ["logs", "--json", "--from-block", "0", "--address", contract, event, "--rpc-url", rpc];
+    let text = cast(&args).await?;
+    let found: Vec<serde_json::Value> =
+        serde_json::from_str(&text).with_context(|| format!("no JSON: {text}"))?;
+    let data = found.iter().map(|log| log.get("data").and_then(|data| data.as_str()).map(str::to_owned));
+    data.collect::<Option<_>>().with_context(|| format!("logs without data: {text}"))
+}

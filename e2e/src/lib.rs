@@ -12,6 +12,8 @@ pub mod hello;
 pub mod http;
 pub mod market;
 pub mod network;
+pub mod operators;
+pub mod quorum;
 pub mod timeline;
 
 pub use cli::Iono;

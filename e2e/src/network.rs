@@ -197,8 +197,21 @@ impl Network {
     /// # Errors
     /// When it does not become ready.
     pub async fn matchmaker(&mut self, name: &str) -> Result<Matchmaker> {
-        let dir = self.dir().join(name);
         let key = self.fresh_key();
+        self.matchmaker_with(name, key, "").await
+    }
+
+    /// Starts a matchmaker with this key and more in its configuration.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub async fn matchmaker_with(
+        &self,
+        name: &str,
+        key: PrivateKeySigner,
+        extra: &str,
+    ) -> Result<Matchmaker> {
+        let dir = self.dir().join(name);
         let metrics = format!("127.0.0.1:{}", free_port()?);
         let config = dir.join("matchmaker.toml");
         keystore(&dir, "hot-key", &key).await?;
@@ -210,7 +223,7 @@ impl Network {
                  finality_depth = {finality}\n\
                  [chain.sender]\nlock_dir = \"{dir}/locks\"\n\
                  [keys]\nhot_key = \"{dir}/hot-key.json\"\npassphrase_file = \"{dir}/hot-key.passphrase\"\n\
-                 [telemetry]\nlisten = \"{metrics}\"\n",
+                 [telemetry]\nlisten = \"{metrics}\"\n{extra}",
                 dir = path(&dir)?,
                 rpc = self.rpc,
                 book = path(&self.book_path)?,

@@ -4,7 +4,7 @@ use alloy::primitives::U256;
 use iono_bindings::{IFoundationDelegation, IStakingManager};
 use serde_json::json;
 
-use super::stake;
+use super::stake::{self, Pools};
 use crate::args::admin::Foundation;
 use crate::chain::{Call, Chain};
 use crate::context::Context;
@@ -81,7 +81,7 @@ async fn reclaim(
         .or_call("cannot read the foundation's delegation")?;
     let shares = match amount {
         "all" => held,
-        amount => stake::shares_for(chain, provider, spon.parse(amount)?).await?,
+        amount => stake::shares_for(&Pools::of_providers(chain), provider, spon.parse(amount)?).await?,
     };
     if held.is_zero() || shares > held {
         let what = if held.is_zero() { "nothing" } else { "less than that" };
@@ -121,7 +121,7 @@ async fn withdraw(context: &Context, chain: &Chain, spon: &Token, request: Optio
     let ids: Vec<u64> = match request {
         Some(id) => vec![id],
         None => {
-            let all = stake::requests(chain, at).await?;
+            let all = stake::requests(chain, &Pools::of_providers(chain), at).await?;
             all.into_iter().filter(|request| request.until <= now).map(|request| request.id).collect()
         }
     };
@@ -180,7 +180,7 @@ async fn show(context: &Context, chain: &Chain, spon: &Token) -> Result<Report> 
         }));
     }
     let mut unbonding = Vec::new();
-    for request in stake::requests(chain, *contract.address()).await? {
+    for request in stake::requests(chain, &Pools::of_providers(chain), *contract.address()).await? {
         let left = request.until.saturating_sub(now);
         let when = if left == 0 { "now".to_owned() } else { format!("in {}", time::span(left)) };
         rows.push(vec![

@@ -1,6 +1,7 @@
-//! `iono stake`: SPON stakes and delegations (SP-3, SP-4).
+//! `iono stake`: SPON stakes and delegations (SP-3, SP-4); operators' stakes go the same way (SP-15).
 
 use alloy::primitives::{Address, U256};
+use alloy::providers::DynProvider;
 use iono_bindings::{IERC20, IStakingManager};
 use serde_json::{Value, json};
 
@@ -18,20 +19,54 @@ use crate::tx::{Sender, Sent, Step};
 /// Least shares accepted, in thousandths of what the pool gives now: it may earn or be slashed in between.
 const SLIPPAGE: u64 = 990;
 
+/// Whose stakes: providers and operators have a staking contract each.
+#[derive(Clone)]
+pub(super) struct Pools {
+    staking: IStakingManager::IStakingManagerInstance<DynProvider>,
+    /// What the pools belong to, for people and as a key of results.
+    whose: &'static str,
+    /// Which command lists one's stakes.
+    shown_by: &'static str,
+}
+
+impl Pools {
+    pub(super) fn of_providers(chain: &Chain) -> Self {
+        Self { staking: chain.staking(), whose: "provider", shown_by: "iono stake show" }
+    }
+
+    pub(super) fn of_operators(chain: &Chain) -> Self {
+        let staking = IStakingManager::new(chain.book.operator_staking, chain.rpc.clone());
+        Self { staking, whose: "operator", shown_by: "iono operator status" }
+    }
+
+    /// What counts of a pool, in wei of SPON.
+    pub(super) async fn counted(&self, holder: u32) -> Result<U256> {
+        let stake = self.staking.stakeOf(U256::from(holder)).call().await;
+        Ok(stake.or_call("cannot read the stake")?.counted)
+    }
+
+    fn address(&self) -> Address {
+        *self.staking.address()
+    }
+}
+
 pub(crate) async fn run(context: &Context, args: Stake) -> Result<Report> {
     let chain = context.chain().await?;
     let tokens = Tokens::load(&chain).await?;
     let spon = tokens.by_id(0)?;
+    let pools = Pools::of_providers(&chain);
     match args {
         Stake::Show => return show(context, &chain, spon).await,
-        Stake::Withdraw { request } => return withdraw(context, &chain, spon, request).await,
+        Stake::Withdraw { request } => return withdraw(context, &chain, &pools, spon, request).await,
         _ => {}
     }
     let sender = context.sender(&chain).await?;
     match args {
-        Stake::Add { provider, amount } => add(&chain, &sender, spon, provider, &amount).await,
+        Stake::Add { provider, amount } => add(&chain, &sender, &pools, spon, provider, &amount).await,
         Stake::Delegate { provider, amount } => delegate(&chain, &sender, spon, provider, &amount).await,
-        Stake::Undelegate { provider, amount } => undelegate(&chain, &sender, spon, provider, &amount).await,
+        Stake::Undelegate { provider, amount } => {
+            undelegate(&chain, &sender, &pools, spon, provider, &amount).await
+        }
         Stake::Redelegate { from, to, amount } => redelegate(&chain, &sender, spon, from, to, &amount).await,
         Stake::Withdraw { .. } | Stake::Show => Ok(sender.plan()),
     }
@@ -46,11 +81,17 @@ pub(super) async fn pay(chain: &Chain, sender: &Sender, spon: &Token, amount: &s
     Ok(tokens)
 }
 
-async fn add(chain: &Chain, sender: &Sender, spon: &Token, provider: u32, amount: &str) -> Result<Report> {
+pub(super) async fn add(
+    chain: &Chain,
+    sender: &Sender,
+    pools: &Pools,
+    spon: &Token,
+    holder: u32,
+    amount: &str,
+) -> Result<Report> {
     let tokens = pay(chain, sender, spon, amount).await?;
-    let id = U256::from(provider);
-    let staking = chain.book.staking_manager;
-    let doing = format!("stake {} for provider {provider}", spon.show(tokens));
+    let (id, staking, whose) = (U256::from(holder), pools.address(), pools.whose);
+    let doing = format!("stake {} for {whose} {holder}", spon.show(tokens));
     let mut sent = Vec::new();
     let step = match permit::sign(chain, sender.signer(), spon, staking, tokens).await? {
         Some(permit) => {
@@ -69,14 +110,8 @@ async fn add(chain: &Chain, sender: &Sender, spon: &Token, provider: u32, amount
             Step::new("stake", doing, staking, &IStakingManager::stakeCall { provider: id, tokens })
         }
     };
-    done(
-        sender,
-        step,
-        sent,
-        json!({ "provider": provider, "staked": spon.plain(tokens) }),
-        format!("staked {} for provider {provider}", spon.show(tokens)),
-    )
-    .await
+    let facts = json!({ whose: holder, "staked": spon.plain(tokens) });
+    done(sender, step, sent, facts, format!("staked {} for {whose} {holder}", spon.show(tokens))).await
 }
 
 pub(super) async fn approve(
@@ -116,65 +151,60 @@ async fn delegate(
 
 /// Shares that a delegation of `tokens` must give at least.
 pub(super) async fn least_shares(chain: &Chain, provider: u32, tokens: U256) -> Result<U256> {
-    Ok(shares_for(chain, provider, tokens).await? * U256::from(SLIPPAGE) / U256::from(1_000))
+    Ok(shares_for(&Pools::of_providers(chain), provider, tokens).await? * U256::from(SLIPPAGE)
+        / U256::from(1_000))
 }
 
-/// Shares that `tokens` are worth in a provider's pool now.
-pub(super) async fn shares_for(chain: &Chain, provider: u32, tokens: U256) -> Result<U256> {
+/// Shares that `tokens` are worth in a pool now.
+pub(super) async fn shares_for(pools: &Pools, holder: u32, tokens: U256) -> Result<U256> {
     let unit = U256::from(10).pow(U256::from(18));
-    let worth = chain
-        .staking()
-        .tokensFor(U256::from(provider), unit)
-        .call()
-        .await
-        .or_call("cannot read the provider's pool")?;
+    let worth = pools.staking.tokensFor(U256::from(holder), unit).call().await;
+    let worth = worth.or_call(&format!("cannot read the pool of {} {holder}", pools.whose))?;
     // An empty pool gives a share a token.
     Ok(if worth.is_zero() { tokens } else { tokens * unit / worth })
 }
 
 /// The account's shares that make up `amount`, or all of them.
 async fn own_shares(
-    chain: &Chain,
     account: Address,
+    pools: &Pools,
     spon: &Token,
-    provider: u32,
+    holder: u32,
     amount: &str,
 ) -> Result<U256> {
-    let have = chain
-        .staking()
-        .sharesOf(U256::from(provider), account)
-        .call()
-        .await
-        .or_call("cannot read your stake")?;
+    let whose = pools.whose;
+    let have = pools.staking.sharesOf(U256::from(holder), account).call().await;
+    let have = have.or_call("cannot read your stake")?;
     if have.is_zero() {
-        return Err(Failure::new(Kind::NotFound, format!("{account} has no stake at provider {provider}"))
-            .hint("`iono stake show` lists yours"));
+        return Err(Failure::new(Kind::NotFound, format!("{account} has no stake at {whose} {holder}"))
+            .hint(format_args!("`{}` shows it", pools.shown_by)));
     }
     if amount == "all" {
         return Ok(have);
     }
-    let shares = shares_for(chain, provider, spon.parse(amount)?).await?;
+    let shares = shares_for(pools, holder, spon.parse(amount)?).await?;
     if shares > have {
         return Err(Failure::new(
             Kind::Funds,
-            format!("your stake at provider {provider} is smaller than {amount} SPON"),
+            format!("your stake at {whose} {holder} is smaller than {amount} SPON"),
         )
         .hint("`all` takes everything"));
     }
     Ok(shares)
 }
 
-async fn undelegate(
+pub(super) async fn undelegate(
     chain: &Chain,
     sender: &Sender,
+    pools: &Pools,
     spon: &Token,
-    provider: u32,
+    holder: u32,
     amount: &str,
 ) -> Result<Report> {
-    let shares = own_shares(chain, sender.address(), spon, provider, amount).await?;
-    let call = IStakingManager::unstakeCall { provider: U256::from(provider), shares };
-    let step =
-        Step::new("unstake", format!("unstake from provider {provider}"), chain.book.staking_manager, &call);
+    let shares = own_shares(sender.address(), pools, spon, holder, amount).await?;
+    let whose = pools.whose;
+    let call = IStakingManager::unstakeCall { provider: U256::from(holder), shares };
+    let step = Step::new("unstake", format!("unstake from {whose} {holder}"), pools.address(), &call);
     let Some(sent) = sender.send(step).await? else { return Ok(sender.plan()) };
     let started = sent
         .event::<IStakingManager::UnbondingStarted>()
@@ -182,7 +212,7 @@ async fn undelegate(
     let (_, now) = chain.head().await?;
     let until: u64 = started.until.saturating_to();
     let json = json!({
-        "provider": provider, "request": started.request.saturating_to::<u64>(), "tokens": spon.plain(started.tokens),
+        whose: holder, "request": started.request.saturating_to::<u64>(), "tokens": spon.plain(started.tokens),
         "until": until, "transactions": [sent],
     });
     let text = format!(
@@ -202,7 +232,8 @@ async fn redelegate(
     to: u32,
     amount: &str,
 ) -> Result<Report> {
-    let shares = own_shares(chain, sender.address(), spon, from, amount).await?;
+    let pools = Pools::of_providers(chain);
+    let shares = own_shares(sender.address(), &pools, spon, from, amount).await?;
     let call = IStakingManager::redelegateCall {
         from: U256::from(from),
         to: U256::from(to),
@@ -242,18 +273,18 @@ pub(super) struct Request {
     pub(super) until: u64,
 }
 
-pub(super) async fn requests(chain: &Chain, account: Address) -> Result<Vec<Request>> {
+pub(super) async fn requests(chain: &Chain, pools: &Pools, account: Address) -> Result<Vec<Request>> {
     // Redelegations emit the same event and thaw alike.
     let started = chain
         .all_events::<IStakingManager::UnbondingStarted>(
-            chain.book.staking_manager,
+            pools.address(),
             [None, Some(account.into_word()), None],
         )
         .await?;
     let mut found = Vec::new();
     for (event, _) in started {
-        let now = chain
-            .staking()
+        let now = pools
+            .staking
             .requestOf(event.request)
             .call()
             .await
@@ -271,12 +302,18 @@ pub(super) async fn requests(chain: &Chain, account: Address) -> Result<Vec<Requ
     Ok(found)
 }
 
-async fn withdraw(context: &Context, chain: &Chain, spon: &Token, request: Option<u64>) -> Result<Report> {
+pub(super) async fn withdraw(
+    context: &Context,
+    chain: &Chain,
+    pools: &Pools,
+    spon: &Token,
+    request: Option<u64>,
+) -> Result<Report> {
     let sender = context.sender(chain).await?;
     let (_, now) = chain.head().await?;
     let ids: Vec<u64> = match request {
         Some(id) => vec![id],
-        None => requests(chain, sender.address())
+        None => requests(chain, pools, sender.address())
             .await?
             .into_iter()
             .filter(|request| request.until <= now)
@@ -284,14 +321,13 @@ async fn withdraw(context: &Context, chain: &Chain, spon: &Token, request: Optio
             .collect(),
     };
     if ids.is_empty() {
-        return Err(
-            Failure::new(Kind::NotFound, "nothing has unbonded yet").hint("`iono stake show` says when")
-        );
+        return Err(Failure::new(Kind::NotFound, "nothing has unbonded yet")
+            .hint(format_args!("`{}` says when", pools.shown_by)));
     }
     let (mut sent, mut total) = (Vec::new(), U256::ZERO);
     for id in ids {
         let call = IStakingManager::withdrawCall { request: U256::from(id) };
-        let step = Step::new("withdraw", format!("withdraw request {id}"), chain.book.staking_manager, &call);
+        let step = Step::new("withdraw", format!("withdraw request {id}"), pools.address(), &call);
         if let Some(done) = sender.send(step).await? {
             total += done.event::<IStakingManager::StakeWithdrawn>().map_or(U256::ZERO, |event| event.tokens);
             sent.push(done);
@@ -322,7 +358,7 @@ async fn show(context: &Context, chain: &Chain, spon: &Token) -> Result<Report> 
         );
     }
     let mut unbonding = Vec::new();
-    for request in requests(chain, account).await? {
+    for request in requests(chain, &Pools::of_providers(chain), account).await? {
         let left = request.until.saturating_sub(now);
         let when = if left == 0 { "ready".to_owned() } else { format!("in {}", time::span(left)) };
         rows.push(vec![

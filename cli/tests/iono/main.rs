@@ -11,4 +11,5 @@ mod host;
 mod leases;
 mod market;
 mod money;
+mod operators;
 mod person;

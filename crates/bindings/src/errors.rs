@@ -1,5 +1,7 @@
 //! Reverts in words for people: what failed and why, and what to do about it. Daemons log them, `iono` prints them.
 
+mod quorum;
+
 use std::fmt;
 
 use alloy::primitives::{Bytes, hex};
@@ -8,9 +10,8 @@ use alloy::transports::{RpcError, TransportErrorKind};
 use iono_primitives::{CloseReason, LeaseState, OrderState};
 
 use crate::generated::{
-    IBlsVerifier, IEscrow, IFoundationDelegation, ILeaseAccess, ILeaseBook, IMatchPolicy, IMatchTaskManager,
-    IOperatorRegistry, IOrderBook, IPaymentTokens, IProviderAccount, IProviderRegistry, IRandomness,
-    IRatings, IStakingManager,
+    IBlsVerifier, IEscrow, IFoundationDelegation, ILeaseAccess, ILeaseBook, IMatchPolicy, IOrderBook,
+    IPaymentTokens, IProviderAccount, IProviderRegistry, IRandomness, IRatings, IStakingManager,
 };
 use crate::tokens::IERC20;
 
@@ -85,6 +86,7 @@ fn words(data: &[u8]) -> Explained {
         .or_else(|| provider_registry(data))
         .or_else(|| staking(data))
         .or_else(|| foundation(data))
+        .or_else(|| quorum::words(data))
         .or_else(|| rest(data))
         .unwrap_or_else(|| Explained {
             code: String::new(),
@@ -450,8 +452,6 @@ fn rest(data: &[u8]) -> Option<Explained> {
         IPaymentTokens::IPaymentTokensErrors,
         ILeaseAccess::ILeaseAccessErrors,
         IMatchPolicy::IMatchPolicyErrors,
-        IMatchTaskManager::IMatchTaskManagerErrors,
-        IOperatorRegistry::IOperatorRegistryErrors,
         IProviderAccount::IProviderAccountErrors,
         IBlsVerifier::IBlsVerifierErrors
     );

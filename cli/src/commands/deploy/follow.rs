@@ -9,14 +9,18 @@ use iono_primitives::{LeaseState, OrderState};
 
 use super::{Run, id_topic};
 use crate::agreed;
+use crate::chain::Call;
 use crate::error::{Failure, Kind, Result};
 use crate::holdings::{lease_words, order_words};
+use crate::operators;
 use crate::tx::Step;
 
 /// How often the chain is looked at.
 const POLL: Duration = Duration::from_millis(200);
 /// Blocks that matchmakers have to decide an order before it is done here.
 const PATIENCE: u64 = 4;
+/// As many where a set of operators may match it: keepers leave it to them for eight.
+const QUORUM_PATIENCE: u64 = 12;
 /// Seconds after the confirmation's deadline before the lease is expired here.
 const GRACE: u64 = 5;
 
@@ -34,6 +38,7 @@ impl Run<'_> {
 
     async fn matched(&mut self, order: u64) -> Result<u32> {
         let mut tried = 0;
+        let patience = self.patience(order).await?;
         loop {
             let words = order_words(self.chain, order).await?;
             match words.order_state() {
@@ -55,14 +60,21 @@ impl Run<'_> {
                     words.ready_block()
                 )
             });
-            if head >= words.ready_block() + PATIENCE + tried {
-                tried += PATIENCE;
+            if head >= words.ready_block() + patience + tried {
+                tried += patience;
                 self.resolve(order).await?;
                 continue;
             }
             self.in_time("the match")?;
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    async fn patience(&self, order: u64) -> Result<u64> {
+        let era = order_words(self.chain, order).await?.set_era;
+        let set = operators::registry(self.chain).setAt(U256::from(era)).call().await;
+        let is_for_quorum = !set.or_call("cannot read the operators")?.size.is_zero();
+        Ok(if is_for_quorum { QUORUM_PATIENCE } else { PATIENCE })
     }
 
     async fn resolve(&mut self, order: u64) -> Result<()> {

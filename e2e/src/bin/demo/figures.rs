@@ -37,6 +37,12 @@ pub(crate) struct Figures {
     pub(crate) wei_unaccounted: u128,
     pub(crate) bids_at_second_order: u64,
     pub(crate) gas: Gas,
+    pub(crate) operators: u64,
+    /// Killed or lying.
+    pub(crate) operators_faulty: u64,
+    /// Orders that the quorum matched after that.
+    pub(crate) matches_after_fault: u64,
+    pub(crate) liars_slashed: u64,
     pub(crate) timeline: Vec<Row>,
 }
 
@@ -93,6 +99,14 @@ impl Figures {
         if self.requests_during_update == 0 {
             missed.push("no request was made during the update".to_owned());
         }
+        let trial = (self.operators, self.operators_faulty, self.liars_slashed);
+        if trial != (7, 2, 1) {
+            missed
+                .push(format!("operators, faulty ones and slashed liars are {trial:?} instead of (7, 2, 1)"));
+        }
+        if self.matches_after_fault < 10 {
+            missed.push(format!("{} matches after the faults, at least 10", self.matches_after_fault));
+        }
         if self.bids_at_second_order != 3 {
             missed.push(format!("{} bids at the second order instead of 3", self.bids_at_second_order));
         }
@@ -105,7 +119,11 @@ impl Figures {
             let mark = if figure.holds() { "✓" } else { "✗" };
             format!("  {mark} {:<46} {:>10.2}   at most {}", figure.name, figure.value, figure.good.end())
         };
-        self.bounded().into_iter().map(line).collect()
+        let trial = format!(
+            "  {} operators, {} of them faulty: {} orders matched after that, liars slashed: {}",
+            self.operators, self.operators_faulty, self.matches_after_fault, self.liars_slashed
+        );
+        self.bounded().into_iter().map(line).chain([trial]).collect()
     }
 
     /// Writes them as JSON.
@@ -144,6 +162,10 @@ mod tests {
                 close: 54_535,
                 permit_and_create: 179_787,
             },
+            operators: 7,
+            operators_faulty: 2,
+            matches_after_fault: 10,
+            liars_slashed: 1,
             timeline: Vec::new(),
         }
     }
@@ -166,6 +188,7 @@ mod tests {
         assert_eq!(Figures { wei_unaccounted: 1, ..good() }.missed().len(), 1);
         assert_eq!(Figures { wei_unaccounted: u128::MAX, ..good() }.missed().len(), 1);
         assert_eq!(Figures { requests_during_update: 0, ..good() }.missed().len(), 1);
+        assert_eq!(Figures { matches_after_fault: 9, liars_slashed: 0, ..good() }.missed().len(), 2);
         assert_eq!(Figures { bids_at_second_order: 2, http_status: 502, ..good() }.missed().len(), 2);
     }
 }

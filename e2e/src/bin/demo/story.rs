@@ -11,6 +11,8 @@ use anyhow::{Context, Result, ensure};
 use iono_bindings::{IEscrow, ILeaseBook, IOrderBook};
 use iono_e2e::cli::{field, number, replicas_ready, text};
 use iono_e2e::hammer::Hammer;
+use iono_e2e::operators::{self, Operator};
+use iono_e2e::quorum::{self, Trial};
 use iono_e2e::timeline::{Timeline, print};
 use iono_e2e::{Iono, Matchmaker, Network, Node, NodePlan, engine, hello, http, network};
 use iono_testkit::{accounts, events};
@@ -41,6 +43,8 @@ pub(crate) struct Story {
     bids: u64,
     /// The lease of the second order of the funded wallet, and who serves it.
     second: (U256, u32),
+    trial: Trial,
+    operators: Vec<Operator>,
 }
 
 impl Story {
@@ -88,6 +92,8 @@ impl Story {
             gas: Gas::default(),
             bids: 0,
             second: (U256::ZERO, 0),
+            trial: Trial::default(),
+            operators: Vec::new(),
         })
     }
 
@@ -100,7 +106,8 @@ impl Story {
         self.part(lease).await?;
         self.order_from_an_empty_wallet().await?;
         self.race().await?;
-        self.settle_up().await
+        self.settle_up().await?;
+        self.trust_a_quorum().await
     }
 
     fn hello(&self) -> String {
@@ -249,6 +256,25 @@ impl Story {
         Ok(())
     }
 
+    /// Seven operators take the matching over; one is killed, one lies.
+    async fn trust_a_quorum(&mut self) -> Result<()> {
+        self.operators = self.network.operators(quorum::OPERATORS).await?;
+        let note = format!("{} SPON each; they count from the next era on, which begins", operators::STAKE);
+        self.timeline.step("operators", "register, stake, enter, start: seven of them", None, &note);
+        let mut tenants = Vec::new();
+        for index in 1..=quorum::TENANTS {
+            tenants.push(self.network.tenant(&format!("tenant-{index}")).await?);
+        }
+        let hello = self.hello();
+        let deploy = ["deploy", &hello, "--token", "1", "--max-rate", MAX_RATE];
+        let timeline = &mut self.timeline;
+        let mut tell = |who: &str, what: &str, mined: Option<(u64, u64)>, note: &str| {
+            timeline.step(who, what, mined, note);
+        };
+        self.trial = quorum::trial(&self.network, &mut self.operators, &tenants, &deploy, &mut tell).await?;
+        Ok(())
+    }
+
     /// Everything measured, with the accounts read from the chain.
     pub(crate) async fn figures(&mut self) -> Result<Figures> {
         print("");
@@ -279,6 +305,10 @@ impl Story {
             wei_unaccounted: unaccounted,
             bids_at_second_order: self.bids,
             gas: self.gas,
+            operators: self.trial.operators,
+            operators_faulty: self.trial.operators_faulty,
+            matches_after_fault: self.trial.matches_after_fault,
+            liars_slashed: self.trial.liars_slashed,
             timeline: self.timeline.rows().to_vec(),
         })
     }
@@ -310,6 +340,12 @@ impl Story {
             node.daemon()?.terminate(Duration::from_secs(20)).await?;
         }
         self.matchmaker.daemon.terminate(Duration::from_secs(20)).await?;
+        // Those that the trial killed have no process any more.
+        for operator in
+            self.operators.iter_mut().filter(|operator| operator.matchmaker.daemon.pid().is_some())
+        {
+            operator.matchmaker.daemon.terminate(Duration::from_secs(20)).await?;
+        }
         Ok(())
     }
 
