@@ -19,6 +19,7 @@ mod logs;
 mod manifest;
 mod market;
 mod operator;
+mod operator_register;
 mod operator_view;
 mod provider;
 mod ps;

@@ -17,6 +17,7 @@ import {Ratings} from "../src/market/Ratings.sol";
 import {BlockHashRandomness} from "../src/matching/BlockHashRandomness.sol";
 import {MatchPolicy} from "../src/matching/MatchPolicy.sol";
 import {MatchTaskManager} from "../src/matching/MatchTaskManager.sol";
+import {EigenLayerSource} from "../src/operator/EigenLayerSource.sol";
 import {OperatorRegistry} from "../src/operator/OperatorRegistry.sol";
 import {Escrow} from "../src/payment/Escrow.sol";
 import {PaymentTokens} from "../src/payment/PaymentTokens.sol";
@@ -157,7 +158,7 @@ contract Deploy is Script, Parameters {
                 IOperatorRegistry.Wiring({
                     clock: _at("EraClock"),
                     staking: _at("OperatorStaking"),
-                    restaking: restaking(),
+                    restaking: _deployRestaking(),
                     responseEras: responseEras(),
                     capacity: operatorCapacity(),
                     minWeight: minOperatorWeight()
@@ -186,6 +187,17 @@ contract Deploy is Script, Parameters {
                 })
             )
         );
+    }
+
+    /// @dev What reads operators' shares in EigenLayer, if they are to count.
+    function _deployRestaking() private returns (address) {
+        if (eigenLayer() == address(0)) return address(0);
+        _put(
+            "RestakingSource",
+            type(EigenLayerSource).creationCode,
+            abi.encode(eigenLayer(), _at("PaymentTokens"), eigenStrategies())
+        );
+        return _at("RestakingSource");
     }
 
     function _leaseWiring() private view returns (ILeaseBook.Wiring memory) {

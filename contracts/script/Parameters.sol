@@ -4,6 +4,7 @@ pragma solidity ^0.8.37;
 import {CommonBase} from "forge-std/Base.sol";
 
 import {TermsWord} from "../src/lib/TermsWord.sol";
+import {EigenLayerSource} from "../src/operator/EigenLayerSource.sol";
 
 /// @title  Parameters: what a deployment takes from the environment, with its defaults
 /// @notice Times in seconds, fees in basis points, sums in cents of a dollar, prices in 1e-8 dollars.
@@ -63,9 +64,20 @@ abstract contract Parameters is CommonBase {
         return vm.envOr("UNBONDING", uint256(7 days));
     }
 
-    /// @notice Where operators' restaked shares are read (IRestakingSource); zero: SPON alone counts.
-    function restaking() internal view returns (address) {
-        return vm.envOr("RESTAKING", address(0));
+    /// @notice EigenLayer's DelegationManager, where operators' restaked shares are read; zero: SPON alone counts.
+    function eigenLayer() internal view returns (address) {
+        return vm.envOr("EIGENLAYER", address(0));
+    }
+
+    /// @notice The strategies that count, and the payment token that each one's underlying token is (by its number here).
+    function eigenStrategies() internal view returns (EigenLayerSource.Strategy[] memory strategies) {
+        address[] memory all = vm.envOr("EIGENLAYER_STRATEGIES", ",", new address[](0));
+        uint256[] memory tokens = vm.envOr("EIGENLAYER_TOKENS", ",", new uint256[](0));
+        require(all.length == tokens.length, "EIGENLAYER_TOKENS must name a token for each of EIGENLAYER_STRATEGIES");
+        strategies = new EigenLayerSource.Strategy[](all.length);
+        for (uint256 i; i < all.length; ++i) {
+            strategies[i] = EigenLayerSource.Strategy(all[i], uint96(tokens[i]));
+        }
     }
 
     /// @notice Eras after its own in which a set of operators may still match an order.

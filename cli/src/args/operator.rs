@@ -11,7 +11,8 @@ pub(crate) enum Operator {
     #[command(after_help = "\
 Examples:
   iono operator key --out operator-bls.json
-The passphrase goes to operator-bls.passphrase. Both files are for the daemon; keep a copy.")]
+The passphrase is made in operator-bls.passphrase, or read there if you have written one. Both files are for
+the daemon; keep a copy.")]
     Key {
         /// Keystore file to write; never overwritten
         #[arg(long, value_name = "FILE")]
@@ -92,24 +93,29 @@ A full set is entered in place of a member of at most average weight that yours 
         /// The operator
         operator: u32,
     },
-    /// The set of this era and of the next
+    /// The set of this era and of the next, with each member's share of the weight
     #[command(after_help = "Examples:\n  iono operator list\n  iono operator list --json")]
     List,
     /// One operator: owner, endpoint, stake, weight, and what it matched, missed and earned
-    #[command(after_help = "Examples:\n  iono operator status 3\n  iono operator status 3 --json")]
+    #[command(after_help = "\
+Examples:
+  iono operator status
+  iono operator status 3 --json
+What it did is shown of the last 30 eras in which a quorum with it in the set matched orders.")]
     Status {
-        /// The operator
-        operator: u32,
+        /// The operator; your only one if left out
+        operator: Option<u32>,
     },
     /// Pay out an operator's part of the match fees, to its owner (anyone)
     #[command(after_help = "\
 Examples:
   iono operator claim 3
-  iono operator claim 3 --era 12 --token DUSD")]
+  iono operator claim 3 --era 12 --token DUSD
+Without --era, what waits of the last 30 eras in which a quorum with it in the set matched orders.")]
     Claim {
         /// The operator
         operator: u32,
-        /// Of this era only
+        /// Of this era only, however long ago
         #[arg(long)]
         era: Option<u32>,
         /// In this token only: symbol, number or address

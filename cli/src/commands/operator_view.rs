@@ -1,7 +1,7 @@
 //! `iono operator list` and `status`: the set, and one operator in full.
 
 use alloy::primitives::{U256, keccak256};
-use iono_quorum::{OperatorSet, Roster};
+use iono_quorum::OperatorSet;
 use serde_json::{Value, json};
 
 use super::stake::{self, Pools};
@@ -18,40 +18,39 @@ pub(super) async fn list(context: &Context) -> Result<Report> {
     let tokens = Tokens::load(&chain).await?;
     let spon = tokens.by_id(0)?;
     let (roster, era) = (operators::roster(&chain).await?, operators::current_era(&chain).await?);
-    let sets = [roster.set_at(era), roster.set_at(era + 1)];
-    let weight = |set: &Option<OperatorSet>, operator: u32| -> u128 {
-        let members = set.as_ref().map(|set| set.members.as_slice()).unwrap_or_default();
-        members.iter().find(|member| member.operator == operator).map_or(0, |member| member.weight)
-    };
-    let total = |set: &Option<OperatorSet>| set.as_ref().map_or(0, OperatorSet::weight);
+    let [now, next] = [era, era + 1].map(|era| roster.set_at(era));
+    let [total, total_next] =
+        [&now, &next].map(|set| set.as_ref().map(OperatorSet::weight).unwrap_or_default());
     let (mut rows, mut json) = (Vec::new(), Vec::new());
     for (number, operator) in roster.operators() {
-        let [now, next] = [weight(&sets[0], number), weight(&sets[1], number)];
-        if now == 0 && next == 0 && !operator.ejected {
+        let [weight, weight_next] = [&now, &next].map(|set| operators::weight_in(set.as_ref(), number));
+        if weight == 0 && weight_next == 0 {
             continue;
         }
         rows.push(vec![
             number.to_string(),
-            spon.plain(U256::from(now)),
-            share(now, total(&sets[0])),
-            spon.plain(U256::from(next)),
+            spon.plain(U256::from(weight)),
+            share(weight, total),
+            spon.plain(U256::from(weight_next)),
+            share(weight_next, total_next),
             if operator.ejected { "ejected".to_owned() } else { operator.endpoint.clone() },
         ]);
         json.push(json!({
             "operator": number, "endpoint": operator.endpoint, "ejected": operator.ejected,
-            "weight": spon.plain(U256::from(now)), "weight_next": spon.plain(U256::from(next)),
+            "weight": spon.plain(U256::from(weight)), "weight_next": spon.plain(U256::from(weight_next)),
         }));
     }
     let json = json!({
-        "era": era, "weight": spon.plain(U256::from(total(&sets[0]))),
-        "weight_next": spon.plain(U256::from(total(&sets[1]))), "operators": json,
+        "era": era, "weight": spon.plain(U256::from(total)),
+        "weight_next": spon.plain(U256::from(total_next)), "operators": json,
     });
     if rows.is_empty() {
         context.output.note("nobody is in the set: orders are resolved one by one");
         return Ok(Report::new(&json, ""));
     }
-    let head = ["ID", "SPON", "SHARE", "SPON NEXT ERA", "ENDPOINT"];
-    Ok(Report::new(&json, format!("era {era}\n{}", table(&head, rows))))
+    let (now, next) = (format!("ERA {era}"), format!("ERA {}", era + 1));
+    let head = ["ID", &now, "SHARE", &next, "SHARE", "ENDPOINT"];
+    Ok(Report::new(&json, format!("SPON in the sets of this era and the next\n{}", table(&head, rows))))
 }
 
 /// A part in percent, with one decimal.
@@ -60,8 +59,9 @@ fn share(part: u128, whole: u128) -> String {
     format!("{}.{}%", tenths / 10, tenths % 10)
 }
 
-pub(super) async fn status(context: &Context, number: u32) -> Result<Report> {
+pub(super) async fn status(context: &Context, asked: Option<u32>) -> Result<Report> {
     let chain = context.chain().await?;
+    let number = operators::one(context, &chain, asked).await?;
     let tokens = Tokens::load(&chain).await?;
     let spon = tokens.by_id(0)?;
     let (roster, era) = (operators::roster(&chain).await?, operators::current_era(&chain).await?);
@@ -69,16 +69,17 @@ pub(super) async fn status(context: &Context, number: u32) -> Result<Report> {
     let owner = operators::owner(&chain, number).await?;
     let pools = Pools::of_operators(&chain);
     let stake = pools.counted(number).await?;
-    let [now, next] = [era, era + 1].map(|era| weight_in(&roster, number, era));
+    let [now, next] = [era, era + 1].map(|era| operators::weight_in(roster.set_at(era).as_ref(), number));
     let (_, time_now) = chain.head().await?;
     let unbonding: Vec<_> = stake::requests(&chain, &pools, owner)
         .await?
         .into_iter()
         .filter(|request| request.provider == number)
         .collect();
-    let done = operators::performance(&chain, &tokens, number).await?;
-    let slashes = operators::registry(&chain).ejectedIn(U256::from(number)).call().await;
-    let ejected_in = slashes.or_call("cannot read the operator")?;
+    let eras = operators::recent_eras(&chain, &roster, number).await?;
+    let done = operators::performance(&chain, &tokens, number, &eras).await?;
+    let ejected_in = operators::registry(&chain).ejectedIn(U256::from(number)).call().await;
+    let ejected_in = ejected_in.or_call("cannot read the operator")?;
 
     let state = match (operator.ejected, now, next) {
         (true, ..) => format!("slashed and ejected in era {ejected_in}"),
@@ -136,11 +137,6 @@ pub(super) async fn status(context: &Context, number: u32) -> Result<Report> {
         "unbonding": requests, "eras": eras,
     });
     Ok(Report::new(&json, text))
-}
-
-fn weight_in(roster: &Roster, number: u32, era: u32) -> u128 {
-    let members = roster.set_at(era).map(|set| set.members).unwrap_or_default();
-    members.into_iter().find(|member| member.operator == number).map_or(0, |member| member.weight)
 }
 
 fn shown(spon: &Token, wei: u128) -> String {

@@ -13,3 +13,4 @@ mod market;
 mod money;
 mod operators;
 mod person;
+mod rewards;

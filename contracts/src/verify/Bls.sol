@@ -15,6 +15,8 @@ library Bls {
 
     bytes internal constant SIGNATURE_DOMAIN = "BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_";
     bytes internal constant POSSESSION_DOMAIN = "BLS_POP_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_";
+    /// Of signatures that are never aggregated over one message, such as drand's.
+    bytes internal constant PLAIN_DOMAIN = "BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_";
 
     uint256 private constant G1_LENGTH = 128;
     uint256 private constant G2_LENGTH = 256;
@@ -33,6 +35,11 @@ library Bls {
     /// @notice Whether `signature` is the key's over `message`.
     function verify(bytes memory key, bytes memory message, bytes memory signature) internal view returns (bool) {
         return _verify(key, message, signature, SIGNATURE_DOMAIN);
+    }
+
+    /// @notice Whether `signature` is the key's over `message` in the domain without proofs of possession.
+    function verifyPlain(bytes memory key, bytes memory message, bytes memory signature) internal view returns (bool) {
+        return _verify(key, message, signature, PLAIN_DOMAIN);
     }
 
     /// @notice Whether `proof` shows that who signed it knows the key's secret.
