@@ -45,7 +45,7 @@ abstract contract TaskBase is MarketBase, BlsSigner {
         return address(uint160(0xabc000 + operator));
     }
 
-    function _operator(uint256 n) internal {
+    function _operator(uint256 n) internal virtual {
         address owner = _operatorOwner(n);
         bytes memory key = _keyOf(_secretOf(n));
         bytes memory proof = _prove(_secretOf(n), operators.possessionDigest(owner, key));
