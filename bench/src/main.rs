@@ -9,6 +9,7 @@ mod figure;
 mod gas;
 mod matching;
 mod memory;
+mod quorum_gas;
 mod shares;
 mod stats;
 mod tls;
@@ -37,6 +38,8 @@ enum Part {
     Shares,
     /// Gas of each transaction.
     Gas,
+    /// Gas of matching by a quorum.
+    QuorumGas,
     /// Back-fill against raw `eth_getLogs`.
     Backfill,
     /// Requests over mTLS against the same without.
@@ -51,6 +54,7 @@ impl Part {
             Self::Matching => matching::measure(),
             Self::Shares => shares::measure().await,
             Self::Gas => gas::measure().await,
+            Self::QuorumGas => quorum_gas::measure().await,
             Self::Backfill => backfill::measure().await,
             Self::Tls => tls::measure().await,
             Self::Memory => memory::measure().await,

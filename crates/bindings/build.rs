@@ -2,7 +2,7 @@
 //! contracts cannot drift. Only ABIs are asked for: no code is generated, and a half-edited implementation does not
 //! stop a Rust build. Structs that several interfaces share become one Rust type.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -68,25 +68,39 @@ fn compile(root: &Path, contracts: &Path) -> Result<BTreeMap<String, JsonAbi>, B
 
 /// One `sol!` block: the shared structs first, then the interfaces that use them.
 fn render(interfaces: BTreeMap<String, JsonAbi>) -> Result<String, Box<dyn Error>> {
-    let mut structs = BTreeMap::new();
-    let mut bodies = String::new();
+    let mut printed = Vec::new();
+    let mut bodies: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (name, mut abi) in interfaces {
         plain_types(&mut abi);
-        let text = abi.to_sol(&name, Some(ToSolConfig::new().for_sol_macro(true)));
-        writeln!(bodies, "#[sol(rpc)]\n{}\n", hoist_structs(&text, &mut structs))?;
+        let (structs, rest) = split(&abi.to_sol(&name, Some(ToSolConfig::new().for_sol_macro(true))));
+        for (name, body) in &structs {
+            bodies.entry(name.clone()).or_default().insert(body.clone());
+        }
+        printed.push((structs, rest));
     }
+    let is_shared = |name: &str| bodies.get(name).is_some_and(|bodies| bodies.len() == 1);
+    let derives = "#[sol(extra_derives(serde::Serialize, serde::Deserialize))]";
     let mut text = String::from("alloy::sol! {\n#![sol(all_derives)]\n\n");
-    for body in structs.values() {
-        writeln!(text, "#[sol(extra_derives(serde::Serialize, serde::Deserialize))]\n{body}\n")?;
+    for body in bodies.iter().filter(|(name, _)| is_shared(name)).flat_map(|(_, bodies)| bodies) {
+        writeln!(text, "{derives}\n{body}\n")?;
     }
-    text.push_str(&bodies);
+    for (structs, rest) in printed {
+        // What several interfaces name alike and mean differently stays with each of them.
+        let own: Vec<String> = structs
+            .into_iter()
+            .filter(|(name, _)| !is_shared(name))
+            .map(|(_, body)| format!("{derives}\n{body}"))
+            .collect();
+        let (head, members) = rest.split_once("{\n").ok_or("an interface without a body")?;
+        writeln!(text, "#[sol(rpc)]\n{head}{{\n{}{members}\n", own.concat())?;
+    }
     text.push_str("}\n");
     Ok(text)
 }
 
-/// Moves the structs of one printed interface to `structs` and returns the rest.
-fn hoist_structs(text: &str, structs: &mut BTreeMap<String, String>) -> String {
-    let mut rest = String::new();
+/// The structs of one printed interface by name, and the rest of it.
+fn split(text: &str) -> (Vec<(String, String)>, String) {
+    let (mut structs, mut rest) = (Vec::new(), String::new());
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         let Some(head) = line.trim().strip_prefix("struct ") else {
@@ -102,9 +116,9 @@ fn hoist_structs(text: &str, structs: &mut BTreeMap<String, String>) -> String {
                 break;
             }
         }
-        structs.insert(head.trim_end_matches(" {").to_owned(), body);
+        structs.push((head.trim_end_matches(" {").to_owned(), body));
     }
-    rest
+    (structs, rest)
 }
 
 /// Enums and user-defined value types become the numbers they are stored as; `words.rs` and `iono-primitives` give

@@ -83,7 +83,6 @@ interface IMatchTaskManager {
     error MatchTasks_NotSigned(string what);
     error MatchTasks_NotMember(uint256 operator, uint256 era);
     error MatchTasks_AlreadyPunished(uint256 operator, bytes32 matter);
-    error MatchTasks_NotOwner(uint256 operator, address caller);
     error MatchTasks_NothingToClaim(uint256 operator, uint256 era, uint256 token);
 
     /// @notice Anyone submits: the signatures speak. A match that is not possible is left out and said so.

@@ -1,0 +1,255 @@
+//! A market with a set of operators and enough providers to fill every slot of an order.
+
+use alloy::eips::BlockNumberOrTag;
+use alloy::network::Ethereum;
+use alloy::primitives::aliases::U80;
+use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy::providers::ext::AnvilApi as _;
+use alloy::providers::{PendingTransactionBuilder, Provider as _};
+use alloy::rpc::types::{Filter, TransactionReceipt, TransactionRequest};
+use alloy::signers::local::PrivateKeySigner;
+use alloy::sol_types::SolCall;
+use anyhow::{Context, Result, ensure};
+use iono_bindings::{
+    IMatchPolicy, IMatchTaskManager, IOrderBook, IRandomness, Match, OrderWords, Quorum, revert_in,
+};
+use iono_bls::SecretKey;
+use iono_matching::{Bid, SLOTS, Weights, slot_of};
+use iono_primitives::{OrderId, Rate, WalletId};
+use iono_quorum::{Anchor, Domain, OperatorSet, Roster, Tree, message, rank};
+use iono_testkit::{Devnet, ProviderSetup};
+
+/// Of equal weight: twenty silent ones leave more than two thirds.
+pub(super) const OPERATORS: u8 = 64;
+const STAKE: u64 = 10_000;
+const DAY: u64 = 86_400;
+/// Nearly always enough to fill all slots of some order.
+const PROVIDERS: usize = 400;
+/// For transactions whose block a test mines.
+const GAS: u64 = 400_000;
+
+pub(super) struct World {
+    pub(super) net: Devnet,
+    keeper: PrivateKeySigner,
+    tenant: PrivateKeySigner,
+    wallet: WalletId,
+    /// Provider ids and hot keys.
+    providers: Vec<(u32, PrivateKeySigner)>,
+    secrets: Vec<SecretKey>,
+}
+
+impl World {
+    pub(super) async fn open() -> Result<Self> {
+        let net = Devnet::start().await?;
+        let (tenant, keeper) = (net.anvil.key(1), net.anvil.key(2));
+        let wallet = net.wallet(&tenant, 100_000_000_000).await?;
+        let mut providers = Vec::new();
+        for _ in 0..PROVIDERS {
+            let hot = PrivateKeySigner::random();
+            let stake = STAKE;
+            let setup =
+                ProviderSetup { stake, ..ProviderSetup::new(PrivateKeySigner::random(), hot.clone()) };
+            providers.push((net.provider(&setup).await?.0, hot));
+        }
+        let secrets: Vec<SecretKey> =
+            (1..=OPERATORS).map(|number| SecretKey::derive(&[number; 32])).collect();
+        for secret in &secrets {
+            net.operator(&PrivateKeySigner::random(), secret, STAKE).await?;
+        }
+        net.anvil.advance(DAY).await?;
+        Ok(Self { net, keeper, tenant, wallet, providers, secrets })
+    }
+
+    pub(super) async fn send(&self, to: Address, call: impl SolCall) -> Result<TransactionReceipt> {
+        self.net.send(&self.keeper, to, call).await
+    }
+
+    /// Orders of one block whose bidding is over, each with so many bids in slots of their own.
+    pub(super) async fn orders(&self, count: usize, bids: usize) -> Result<Vec<OrderId>> {
+        let input = self.order_input().await?;
+        let book = IOrderBook::new(self.net.book.order_book, self.net.anvil.provider());
+        let before: u64 = book.orderCount().call().await?.to();
+        self.by_hand(async {
+            let mut sent = Vec::new();
+            for _ in 0..count {
+                sent.push(self.queue(&self.tenant, input.clone()).await?);
+            }
+            Ok(sent)
+        })
+        .await?;
+        let orders: Vec<OrderId> = (1..=count as u64).map(|place| OrderId(before + place)).collect();
+        self.by_hand(async {
+            let mut sent = Vec::new();
+            for order in &orders {
+                for (place, hot) in self.bidders(*order, bids)?.into_iter().enumerate() {
+                    let rate = U80::from(Self::rate()?.0 / (place as u128 % 8 + 1));
+                    let call = IOrderBook::placeBidCall { order: (*order).into(), rate, fizz: 0 };
+                    sent.push(self.queue(hot, call.abi_encode().into()).await?);
+                }
+            }
+            Ok(sent)
+        })
+        .await?;
+        self.net.anvil.mine(4).await?;
+        Ok(orders)
+    }
+
+    /// An order with this many bids.
+    pub(super) async fn crowded(&self, bids: usize) -> Result<OrderId> {
+        // Which slots the providers share is other for each order.
+        let book = IOrderBook::new(self.net.book.order_book, self.net.anvil.provider());
+        for _ in 0..32 {
+            let next = OrderId(book.orderCount().call().await?.to::<u64>() + 2);
+            if self.bidders(next, bids).is_ok() {
+                return self.orders(1, bids).await.map(|orders| orders[0]);
+            }
+            self.order_input().await?;
+        }
+        anyhow::bail!("{PROVIDERS} providers do not fill {bids} of {SLOTS} slots")
+    }
+
+    /// Hot keys of providers in slots of their own.
+    fn bidders(&self, order: OrderId, count: usize) -> Result<Vec<&PrivateKeySigner>> {
+        let mut taken = [false; SLOTS];
+        let mut found = Vec::new();
+        for (provider, hot) in &self.providers {
+            let slot = slot_of(order.0, *provider);
+            if found.len() < count && !std::mem::replace(&mut taken[slot], true) {
+                found.push(hot);
+            }
+        }
+        ensure!(found.len() == count, "{} slots", found.len());
+        Ok(found)
+    }
+
+    fn rate() -> Result<Rate> {
+        Ok(Rate::from_hourly("0.1")?)
+    }
+
+    /// What creates an order, as the kit makes one.
+    async fn order_input(&self) -> Result<Bytes> {
+        use alloy::consensus::Transaction as _;
+        self.net.order(&self.tenant, self.wallet, Self::rate()?).await?;
+        let chain = self.net.anvil.provider();
+        let made = chain.get_block_by_number(BlockNumberOrTag::Latest).full().await?.context("no block")?;
+        Ok(made.transactions.txns().next().context("no transaction")?.inner.input().clone())
+    }
+
+    async fn queue(
+        &self,
+        key: &PrivateKeySigner,
+        input: Bytes,
+    ) -> Result<PendingTransactionBuilder<Ethereum>> {
+        let request = TransactionRequest::default().to(self.net.book.order_book).input(input.into());
+        Ok(self.net.anvil.signing(key).send_transaction(request.gas_limit(GAS)).await?)
+    }
+
+    /// Sends without waiting and mines it all in one block.
+    async fn by_hand(
+        &self,
+        sending: impl Future<Output = Result<Vec<PendingTransactionBuilder<Ethereum>>>>,
+    ) -> Result<()> {
+        let chain = self.net.anvil.provider();
+        chain.anvil_set_auto_mine(false).await?;
+        let sent = sending.await?;
+        self.net.anvil.mine(1).await?;
+        chain.anvil_set_auto_mine(true).await?;
+        for pending in sent {
+            let receipt = pending.get_receipt().await?;
+            ensure!(receipt.status(), "{} reverted", receipt.transaction_hash);
+        }
+        Ok(())
+    }
+
+    /// A batch for orders of one closing block; `choose` names each one's bid among its bids and the best of them.
+    pub(super) async fn batch(
+        &self,
+        orders: &[OrderId],
+        choose: impl Fn(&[Bid], Bid) -> Bid,
+    ) -> Result<IMatchTaskManager::respondBatchCall> {
+        let chain = self.net.anvil.provider();
+        let book = IOrderBook::new(self.net.book.order_book, chain);
+        let policies = IMatchPolicy::new(self.net.book.match_policy, chain);
+        let (mut leaves, mut chosen, mut task) = (Vec::new(), Vec::new(), None);
+        for order in orders {
+            let read = book.orderWords((*order).into()).call().await?;
+            let words = [read.word0, read.word1];
+            let OrderWords { close_block, set_era, policy, .. } = OrderWords::read(words);
+            let anchor = self.anchor(close_block).await?;
+            let weights = Weights::from_word(policies.weightsOf(U256::from(policy)).call().await?);
+            let bids: Vec<Bid> = book.bidsOf((*order).into()).call().await?.into_iter().map(Bid).collect();
+            let best = rank(*order, words, weights, &bids, &anchor).context("no bid")?.bid;
+            let bid = choose(&bids, best);
+            leaves.push(message::leaf(*order, words, bid, &anchor));
+            chosen.push((*order, bid));
+            ensure!(*task.get_or_insert((close_block, set_era)) == (close_block, set_era), "several tasks");
+        }
+        let ((close_block, era), tree) = (task.context("no order")?, Tree::new(leaves).context("no order")?);
+        let digest = self.domain().root_digest(close_block, era, tree.root());
+        let quorum = self.quorum(era, digest, 0).await?;
+        let matches = chosen.into_iter().enumerate().map(|(index, (order, bid))| Match {
+            order: order.into(),
+            bid: bid.0,
+            proof: tree.proof(index),
+        });
+        let (close, root) = (U256::from(close_block), tree.root());
+        Ok(IMatchTaskManager::respondBatchCall {
+            closeBlock: close,
+            root,
+            quorum,
+            matches: matches.collect(),
+        })
+    }
+
+    async fn anchor(&self, close_block: u64) -> Result<Anchor> {
+        let chain = self.net.anvil.provider();
+        let block = chain.get_block_by_number(close_block.into()).await?.context("no closing block")?;
+        let randomness = IRandomness::new(self.net.book.randomness, chain);
+        let seed = randomness.seedOf(U256::from(close_block + 1)).call().await;
+        let seed = seed.map_err(|error| match revert_in(&error) {
+            Some(explained) => anyhow::anyhow!("{}: {explained}", explained.code),
+            None => error.into(),
+        })?;
+        Ok(Anchor { close_hash: block.header.hash, seed })
+    }
+
+    fn domain(&self) -> Domain {
+        Domain { chain_id: self.net.book.chain_id, tasks: self.net.book.match_task_manager }
+    }
+
+    /// A digest and a quorum over it, with so many operators silent.
+    pub(super) async fn quorum_over_anything(&self, silent: u32) -> Result<(B256, Quorum)> {
+        let registry =
+            iono_bindings::IOperatorRegistry::new(self.net.book.operator_registry, self.net.anvil.provider());
+        let era = registry.currentEra().call().await?.to();
+        let digest = keccak256("a digest");
+        Ok((digest, self.quorum(era, digest, silent).await?))
+    }
+
+    async fn quorum(&self, era: u32, digest: B256, silent: u32) -> Result<Quorum> {
+        let set = self.set(era).await?;
+        let sign = |operator: u32| {
+            (operator > silent).then(|| self.secrets[operator as usize - 1].sign(digest.as_slice()))
+        };
+        Ok(set.quorum(sign)?)
+    }
+
+    async fn set(&self, era: u32) -> Result<OperatorSet> {
+        let filter = Filter::new().address(self.net.book.operator_registry).from_block(0);
+        let mut roster = Roster::default();
+        let logs = self.net.anvil.provider().get_logs(&filter).await?;
+        logs.iter().for_each(|log| roster.apply(&log.inner));
+        roster.set_at(era).context("no operators")
+    }
+}
+
+/// What challenges the match that a receipt shows.
+pub(super) fn challenge_of(
+    order: OrderId,
+    receipt: &TransactionReceipt,
+) -> Result<IMatchTaskManager::challengeCall> {
+    let matched = receipt.decoded_log::<IOrderBook::OrderMatched>().context("no OrderMatched")?;
+    let batch = receipt.decoded_log::<IMatchTaskManager::BatchResponded>().context("no BatchResponded")?;
+    let (bid, seed, response) = (matched.bid, matched.seed, batch.response);
+    Ok(IMatchTaskManager::challengeCall { order: order.into(), bid, seed, response })
+}
