@@ -5,7 +5,7 @@
 mod world;
 
 use alloy::primitives::U256;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use iono_bindings::{IMatchTaskManager, IOperatorRegistry, IOrderBook};
 use iono_matching::Bid;
 use iono_primitives::OrderId;
@@ -16,18 +16,50 @@ use world::World;
 /// Orders in a batch, and the names of their figures.
 const BATCHES: [(usize, &str); 3] =
     [(1, "gas_respond_1_per_order"), (10, "gas_respond_10_per_order"), (50, "gas_respond_50_per_order")];
+/// Orders of a task of which ten go into one batch: their paths are longer.
+const DEEP: usize = 150;
+/// Operators that do not sign where some are silent.
+const SILENT: u32 = 20;
 /// Bids of a crowded order, and the names of its figures.
-const CROWDS: [(usize, &str, &str); 3] = [
-    (8, "gas_quorum_resolve_8", "gas_challenge_8"),
-    (32, "gas_quorum_resolve_32", "gas_challenge_32"),
-    (64, "gas_quorum_resolve_64", "gas_challenge_64"),
+const CROWDS: [Crowd; 3] = [
+    Crowd {
+        bids: 8,
+        resolved: "gas_quorum_resolve_8",
+        pending: "gas_challenge_8",
+        confirmed: "gas_challenge_8_confirmed",
+        most: Some(165_000.0),
+    },
+    Crowd {
+        bids: 32,
+        resolved: "gas_quorum_resolve_32",
+        pending: "gas_challenge_32",
+        confirmed: "gas_challenge_32_confirmed",
+        most: None,
+    },
+    Crowd {
+        bids: 64,
+        resolved: "gas_quorum_resolve_64",
+        pending: "gas_challenge_64",
+        confirmed: "gas_challenge_64_confirmed",
+        most: Some(350_000.0),
+    },
 ];
+
+struct Crowd {
+    bids: usize,
+    resolved: &'static str,
+    pending: &'static str,
+    confirmed: &'static str,
+    /// Gas, whichever way it ends.
+    most: Option<f64>,
+}
 
 /// Measures on one chain, in this order.
 pub(crate) async fn measure() -> Result<Vec<Figure>> {
     let world = World::open().await?;
     let mut figures = checks(&world).await?;
     figures.extend(batches(&world).await?);
+    figures.extend(silent_batches(&world).await?);
     figures.extend(crowds(&world).await?);
     Ok(figures)
 }
@@ -41,7 +73,7 @@ fn gas(name: &'static str, what: String, gas: u64) -> Figure {
 async fn checks(world: &World) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for (silent, name) in
-        [(0, "gas_quorum_0_silent"), (5, "gas_quorum_5_silent"), (20, "gas_quorum_20_silent")]
+        [(0, "gas_quorum_0_silent"), (5, "gas_quorum_5_silent"), (SILENT, "gas_quorum_20_silent")]
     {
         let (digest, quorum) = world.quorum_over_anything(silent).await?;
         let call = IOperatorRegistry::checkQuorumCall { digest, quorum };
@@ -53,55 +85,82 @@ async fn checks(world: &World) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// `respondBatch` of orders with three bids each.
+/// `respondBatch` of orders with three bids each, signed by all.
 async fn batches(world: &World) -> Result<Vec<Figure>> {
-    let tasks = world.net.book.match_task_manager;
-    let warm = world.batch(&world.orders(2, 3).await?, |_, best| best).await?;
-    world.send(tasks, warm).await?;
+    let first = respond(world, &world.orders(10, 3).await?, 10, 0).await?;
+    let what = "  the first batch of 10 of an era, a window and a keeper, per order".to_owned();
+    let first = gas("gas_respond_10_first_per_order", what, first);
     let mut figures = Vec::new();
     for (count, name) in BATCHES {
-        let call = world.batch(&world.orders(count, 3).await?, |_, best| best).await?;
-        let receipt = world.send(tasks, call).await?;
-        let responded = receipt.decoded_log::<IMatchTaskManager::BatchResponded>().context("no batch")?;
-        anyhow::ensure!(responded.matched == U256::from(count), "{} of {count} matched", responded.matched);
-        let what = format!("a batch of {count}, leases included, per order");
-        let figure = gas(name, what, receipt.gas_used / count as u64);
+        let spent = respond(world, &world.orders(count, 3).await?, count, 0).await?;
+        let figure = gas(name, format!("a batch of {count}, leases included, per order"), spent);
         figures.push(if count == 10 { figure.at_most(120_000.0) } else { figure });
+    }
+    let deep = respond(world, &world.orders(DEEP, 1).await?, 10, 0).await?;
+    let what = format!("  a batch of 10 out of {DEEP} that close together, per order");
+    figures.extend([first, gas("gas_respond_10_of_150_per_order", what, deep)]);
+    Ok(figures)
+}
+
+/// The same with silent operators, of whom each is noted once for an era and counted from then on.
+async fn silent_batches(world: &World) -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    for (name, time) in [
+        ("gas_respond_10_20_silent_first_per_order", "first time"),
+        ("gas_respond_10_20_silent_per_order", "not for the first time"),
+    ] {
+        let spent = respond(world, &world.orders(10, 3).await?, 10, SILENT).await?;
+        let what = format!("  a batch of 10 with {SILENT} operators silent {time}, per order");
+        figures.push(gas(name, what, spent));
     }
     Ok(figures)
 }
 
+/// Gas for each of the first `count` orders of a task in one batch.
+async fn respond(world: &World, task: &[OrderId], count: usize, silent: u32) -> Result<u64> {
+    let mut call = world.batch(task, silent, |_, best| best).await?;
+    call.matches.truncate(count);
+    let receipt = world.send(world.net.book.match_task_manager, call).await?;
+    let responded = receipt.decoded_log::<IMatchTaskManager::BatchResponded>().context("no batch")?;
+    ensure!(responded.matched == U256::from(count), "{} of {count} matched", responded.matched);
+    Ok(receipt.gas_used / count as u64)
+}
+
 /// `resolve` of an order with many bids, and `challenge` of a wrong match of one like it.
 async fn crowds(world: &World) -> Result<Vec<Figure>> {
-    let (orders, tasks) = (world.net.book.order_book, world.net.book.match_task_manager);
-    let resolve = |order: OrderId| IOrderBook::resolveCall { order: order.into() };
-    world.send(orders, resolve(world.orders(1, 3).await?[0])).await?;
+    let resolve = async |order: OrderId| {
+        let call = IOrderBook::resolveCall { order: order.into() };
+        anyhow::Ok(world.send(world.net.book.order_book, call).await?.gas_used)
+    };
+    resolve(world.orders(1, 3).await?[0]).await?;
     let mut figures = Vec::new();
-    for (bids, resolved, challenged) in CROWDS {
-        let bound = match bids {
-            8 => Some(165_000.0),
-            64 => Some(350_000.0),
-            _ => None,
+    for Crowd { bids, resolved, pending, confirmed, most } in CROWDS {
+        let mut add = |name, what, spent| {
+            let figure = gas(name, what, spent);
+            figures.push(most.map_or(figure.clone(), |most| figure.at_most(most)));
         };
-        let bounded = |figure: Figure| match bound {
-            Some(most) => figure.at_most(most),
-            None => figure,
-        };
-        let order = world.crowded(bids).await?;
-        let receipt = world.send(orders, resolve(order)).await?;
-        let what = format!("resolve an order of {bids} bids by a keeper, lease included");
-        figures.push(bounded(gas(resolved, what, receipt.gas_used)));
-
-        let order = world.crowded(bids).await?;
-        let losing = |bids: &[Bid], best| bids.iter().copied().find(|bid| *bid != best).unwrap_or(best);
-        let wrong = world.batch(&[order], losing).await?;
-        let receipt = world.send(tasks, wrong).await?;
-        let call = world::challenge_of(order, &receipt)?;
-        let receipt = world.send(tasks, call).await?;
-        let proven = receipt.decoded_log::<IMatchTaskManager::MatchProvenWrong>().context("not proven")?;
-        anyhow::ensure!(proven.amended, "the lease was not given to the right bid");
-        let what = format!("challenge a wrong match of {bids} bids, the right lease included");
-        figures.push(bounded(gas(challenged, what, receipt.gas_used)));
+        let spent = resolve(world.crowded(bids).await?).await?;
+        add(resolved, format!("resolve an order of {bids} bids by a keeper, lease included"), spent);
+        let spent = challenge(world, bids, false).await?;
+        add(pending, format!("challenge a wrong match of {bids} bids, the right lease included"), spent);
+        let spent = challenge(world, bids, true).await?;
+        add(confirmed, format!("  once its lease is confirmed: {bids} bids"), spent);
     }
     Ok(figures)
+}
+
+/// Gas of a challenge of what a quorum signed, before or after the provider confirmed the lease.
+async fn challenge(world: &World, bids: usize, confirmed: bool) -> Result<u64> {
+    let (order, tasks) = (world.crowded(bids).await?, world.net.book.match_task_manager);
+    let losing = |bids: &[Bid], best| bids.iter().copied().find(|bid| *bid != best).unwrap_or(best);
+    let wrong = world.batch(&[order], 0, losing).await?;
+    let winner = Bid(wrong.matches[0].bid).provider();
+    let call = world::challenge_of(order, &world.send(tasks, wrong).await?)?;
+    if confirmed {
+        world.confirm(order, winner).await?;
+    }
+    let receipt = world.send(tasks, call).await?;
+    let proven = receipt.decoded_log::<IMatchTaskManager::MatchProvenWrong>().context("not proven")?;
+    ensure!(proven.amended != confirmed, "a pending lease goes to the right bid, a confirmed one stands");
+    Ok(receipt.gas_used)
 }

@@ -11,7 +11,7 @@ use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::SolCall;
 use anyhow::{Context, Result, ensure};
 use iono_bindings::{
-    IMatchPolicy, IMatchTaskManager, IOrderBook, IRandomness, Match, OrderWords, Quorum, revert_in,
+    ILeaseBook, IMatchPolicy, IMatchTaskManager, IOrderBook, IRandomness, Match, OrderWords, Quorum, revert_in,
 };
 use iono_bls::SecretKey;
 use iono_matching::{Bid, SLOTS, Weights, slot_of};
@@ -25,8 +25,8 @@ const STAKE: u64 = 10_000;
 const DAY: u64 = 86_400;
 /// Nearly always enough to fill all slots of some order.
 const PROVIDERS: usize = 400;
-/// For transactions whose block a test mines.
-const GAS: u64 = 400_000;
+/// For an order or a bid; a block must hold those of fifty orders.
+const GAS: u64 = 150_000;
 
 pub(super) struct World {
     pub(super) net: Devnet,
@@ -112,7 +112,9 @@ impl World {
     fn bidders(&self, order: OrderId, count: usize) -> Result<Vec<&PrivateKeySigner>> {
         let mut taken = [false; SLOTS];
         let mut found = Vec::new();
-        for (provider, hot) in &self.providers {
+        // Another provider is the first for each order, so that nobody's machine is full.
+        let start = order.0 as usize * count % self.providers.len();
+        for (provider, hot) in self.providers.iter().cycle().skip(start).take(self.providers.len()) {
             let slot = slot_of(order.0, *provider);
             if found.len() < count && !std::mem::replace(&mut taken[slot], true) {
                 found.push(hot);
@@ -161,10 +163,20 @@ impl World {
         Ok(())
     }
 
-    /// A batch for orders of one closing block; `choose` names each one's bid among its bids and the best of them.
+    /// The provider accepts its lease.
+    pub(super) async fn confirm(&self, order: OrderId, provider: u32) -> Result<()> {
+        let (_, hot) = self.providers.iter().find(|(id, _)| *id == provider).context("whose bid is it?")?;
+        let call = ILeaseBook::confirmCall { lease: order.into() };
+        self.net.send(hot, self.net.book.lease_book, call).await?;
+        Ok(())
+    }
+
+    /// A batch for orders of one closing block that all sign but so many; `choose` names each one's bid among its bids and
+    /// the best of them.
     pub(super) async fn batch(
         &self,
         orders: &[OrderId],
+        silent: u32,
         choose: impl Fn(&[Bid], Bid) -> Bid,
     ) -> Result<IMatchTaskManager::respondBatchCall> {
         let chain = self.net.anvil.provider();
@@ -186,7 +198,7 @@ impl World {
         }
         let ((close_block, era), tree) = (task.context("no order")?, Tree::new(leaves).context("no order")?);
         let digest = self.domain().root_digest(close_block, era, tree.root());
-        let quorum = self.quorum(era, digest, 0).await?;
+        let quorum = self.quorum(era, digest, silent).await?;
         let matches = chosen.into_iter().enumerate().map(|(index, (order, bid))| Match {
             order: order.into(),
             bid: bid.0,

@@ -145,6 +145,7 @@ impl Results {
 mod tests {
     use alloy::primitives::Address;
     use iono_bindings::{BidWord, OrderWords};
+    use iono_matching::ticket;
 
     use super::*;
 
@@ -172,6 +173,18 @@ mod tests {
         assert_eq!(results(&orders), results(&turned));
         assert_eq!(results(&orders).list().len(), 2);
         assert_eq!(Results::compute(&DOMAIN, 9, 4, ANCHOR, &orders[1..2]), None);
+    }
+
+    /// Bids of equal score are decided by what their providers drew, the same for all however they lie.
+    #[test]
+    fn sixty_four_equal_bids_have_one_winner() {
+        let order = closed(1, &[5; 64]);
+        let mut turned = order.clone();
+        turned.bids.reverse();
+        let won = |order: &ClosedOrder| results(std::slice::from_ref(order)).ranked[0];
+        assert_eq!(won(&order), won(&turned));
+        let luckiest = order.bids.iter().max_by_key(|bid| ticket(&ANCHOR.seed, bid.provider())).unwrap();
+        assert_eq!(won(&order).bid, *luckiest);
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod support;
 
 use std::time::Duration;
 
-use iono_bindings::IOrderBook;
+use iono_bindings::{IMatchTaskManager, IOrderBook};
 use iono_primitives::OrderState;
 use iono_quorum::SignedShare;
 use iono_testkit::{events, eventually};
@@ -188,6 +188,37 @@ async fn a_reorg_of_the_closing_block_punishes_nobody() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     quorum.nobody_is_punished(1..=4).await;
     assert_eq!(quorum.world.matches(order).await, (1, 1));
+}
+
+#[tokio::test]
+async fn garbage_from_an_aggregator_changes_nothing() {
+    let quorum = Quorum::new(4, "").await;
+    let daemons = quorum.run().await;
+    for daemon in &daemons {
+        daemon.signal(Signal::SIGSTOP).unwrap();
+    }
+    let order = quorum.order().await;
+    quorum.until_seed(order).await;
+    // A true quorum over the true root, with a path that leads nowhere; and one that says that a signer was silent.
+    let honest = quorum.batch(order, &[0, 1, 2, 3]).await;
+    let mut garbage = honest.clone();
+    garbage.matches[0].proof.push(support::quorum::other_root());
+    let receipt = quorum.submit(garbage).await.unwrap();
+    let skipped = receipt.decoded_log::<IMatchTaskManager::MatchSkipped>().unwrap();
+    assert_eq!(skipped.reason, 2, "not signed");
+    let mut omitting = quorum.batch(order, &[0, 1, 2]).await;
+    omitting.quorum.signature = honest.quorum.signature;
+    let refused = quorum.submit(omitting).await.unwrap_err().to_string();
+    assert!(refused.contains("OperatorRegistry_BadSignature"), "{refused}");
+
+    for daemon in &daemons {
+        daemon.signal(Signal::SIGCONT).unwrap();
+    }
+    quorum.until_matched(order).await;
+    assert_eq!(quorum.world.matches(order).await, (1, 1));
+    let last = quorum.batches().await.pop().unwrap();
+    let whole = quorum.roster().await.set_at(last.setEra.to()).unwrap().weight();
+    assert_eq!((last.matched.to::<u64>(), last.signed.to::<u128>()), (1, whole));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use alloy::eips::BlockId;
 use alloy::primitives::{B256, U256};
 use alloy::providers::Provider;
-use alloy::rpc::types::Filter;
+use alloy::rpc::types::{Filter, TransactionReceipt};
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::SolEvent;
 use iono_bindings::{
@@ -229,6 +229,25 @@ impl Quorum {
         self.net().send(&operator.owner, self.net().book.operator_registry, call).await.unwrap();
     }
 
+    /// The right match of an order, signed by these operators (by index).
+    pub async fn batch(&self, order: OrderId, signers: &[usize]) -> IMatchTaskManager::respondBatchCall {
+        let results = self.results(order).await;
+        let set = self.roster().await.set_at(results.set_era).unwrap();
+        let sign = |number: u32| {
+            let signer = signers.iter().map(|index| &self.operators[*index]).find(|o| o.number == number);
+            signer.map(|signer| results.sign(number, &signer.secret).point().unwrap())
+        };
+        results.batches(&set.quorum(sign).unwrap(), |_| true, 1).remove(0)
+    }
+
+    /// Sends a batch as anybody may.
+    pub async fn submit(
+        &self,
+        call: IMatchTaskManager::respondBatchCall,
+    ) -> anyhow::Result<TransactionReceipt> {
+        self.net().send(&self.net().anvil.key(6), self.domain().tasks, call).await
+    }
+
     /// Submits a losing bid as the match of an order, signed by these operators (by index).
     pub async fn submit_lie(&self, order: OrderId, signers: &[usize]) {
         let shares: Vec<SignedShare> = {
@@ -247,7 +266,7 @@ impl Quorum {
             quorum: set.quorum(signature).unwrap(),
             matches: vec![Match { order: order.into(), bid: shares[0].results[0].bid, proof: vec![] }],
         };
-        self.net().send(&self.net().anvil.key(6), self.domain().tasks, call).await.unwrap();
+        self.submit(call).await.unwrap();
     }
 }
 
