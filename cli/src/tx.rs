@@ -84,7 +84,7 @@ struct Planned {
 }
 
 /// Whether a node refused a transaction because its nonce is taken.
-fn is_nonce_race(error: &RpcError<TransportErrorKind>) -> bool {
+pub(crate) fn is_nonce_race(error: &RpcError<TransportErrorKind>) -> bool {
     let message = error.as_error_resp().map(|payload| payload.message.to_lowercase()).unwrap_or_default();
     ["nonce too low", "replacement transaction underpriced"].iter().any(|words| message.contains(words))
 }

@@ -1,5 +1,7 @@
 //! `iono faucet`: test money on a devnet: the test dollar is minted, SPON comes from the deployer's holding.
 
+use std::time::Duration;
+
 use alloy::network::TransactionBuilder;
 use alloy::primitives::{Address, U256, utils::parse_ether};
 use alloy::providers::{Provider, ext::AnvilApi};
@@ -14,7 +16,7 @@ use crate::context::Context;
 use crate::error::{Context as _, Failure, Kind, Result};
 use crate::output::Report;
 use crate::token::{Token, Tokens, ether};
-use crate::tx::{Sent, Step};
+use crate::tx::{Sent, Step, is_nonce_race};
 
 pub(crate) async fn run(context: &Context, args: &Faucet) -> Result<Report> {
     let chain = context.chain().await?;
@@ -52,6 +54,11 @@ pub(crate) async fn run(context: &Context, args: &Faucet) -> Result<Report> {
     Ok(Report::new(&json, format!("gave {}; {account} holds {}", token.show(amount), token.show(balance))))
 }
 
+/// Tries to draw on the deployer's account while others do.
+const ATTEMPTS: u32 = 20;
+/// Between them, on average.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// Who holds a devnet's SPON.
 fn deployer(chain: &Chain) -> Result<Address> {
     chain.book.deployer.ok_or_else(|| {
@@ -87,8 +94,17 @@ async fn spon(
         .or_fail(Kind::Rpc, "Anvil does not act for the deployer")?;
     let request =
         TransactionRequest::default().with_from(from).with_to(token.asset).with_input(transfer.abi_encode());
-    let pending =
-        chain.rpc.send_transaction(request).await.or_fail(Kind::Rpc, "the deployer's SPON cannot be sent")?;
+    let mut attempts = 0;
+    let pending = loop {
+        attempts += 1;
+        match chain.rpc.send_transaction(request.clone()).await {
+            // Another faucet drew on the same account in between.
+            Err(error) if attempts < ATTEMPTS && is_nonce_race(&error) => {
+                tokio::time::sleep(PAUSE.mul_f64(rand::random_range(0.5..1.5))).await;
+            }
+            sent => break sent.or_fail(Kind::Rpc, "the deployer's SPON cannot be sent")?,
+        }
+    };
     let receipt = pending
         .with_timeout(Some(context.global.receipt_timeout))
         .get_receipt()
