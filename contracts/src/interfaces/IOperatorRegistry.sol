@@ -81,7 +81,7 @@ interface IOperatorRegistry is IStakeRegistry {
     function enter(uint256 operator, uint256 evicted) external;
     /// @notice Owner: a member no more from the next era on. Stake that unbonds stays slashable.
     function exit(uint256 operator) external;
-    /// @notice Anyone: reads the operator's restaked value anew.
+    /// @notice Anyone: reads the operator's restaked value anew; a source that fails counts for nothing.
     function sync(uint256 operator) external;
 
     /// @notice Reverts unless more than two thirds of the set's weight signed `digest`.

@@ -14,6 +14,16 @@ library Guarded {
         }
     }
 
+    /// @return ok also false when the answer is shorter than a word
+    function tryView(address target, uint256 gasLimit, bytes memory data) internal view returns (bool ok, uint256 a) {
+        _require(gasLimit);
+        assembly ("memory-safe") {
+            ok := staticcall(gasLimit, target, add(data, 0x20), mload(data), 0x00, 0x20)
+            ok := and(ok, gt(returndatasize(), 0x1f))
+            if ok { a := mload(0x00) }
+        }
+    }
+
     /// @return ok also false when the answer is shorter than two words
     function tryView2(address target, uint256 gasLimit, bytes memory data)
         internal

@@ -3,6 +3,7 @@ pragma solidity ^0.8.37;
 
 import {IPaymentTokens} from "../interfaces/IPaymentTokens.sol";
 import {IRestakingSource} from "../interfaces/IRestakingSource.sol";
+import {Guarded} from "../lib/Guarded.sol";
 import {TokenWord} from "../lib/TokenWord.sol";
 
 /// @notice The part of EigenLayer's DelegationManager that is read.
@@ -23,8 +24,8 @@ interface IStrategy {
 
 /// @title  EigenLayerSource: shares that were delegated to an operator in EigenLayer, in wei of SPON (SP-15)
 /// @notice The operator is known there by the address that owns its record here. A strategy counts while its underlying
-///         token is an enabled payment token of the market, at the market's price. What a strategy does wrong makes it
-///         count for nothing, and concerns the operator alone that is being read.
+///         token is an enabled payment token of the market, at the market's price. A strategy that fails, runs long or
+///         answers nonsense counts for nothing, and the others go on.
 contract EigenLayerSource is IRestakingSource {
     /// @notice A strategy and the payment token that its underlying token is.
     struct Strategy {
@@ -33,8 +34,9 @@ contract EigenLayerSource is IRestakingSource {
     }
 
     uint256 private constant SPON_ID = 0;
-    /// Strategies at most, since each costs calls.
+    /// Strategies at most, since each costs two calls of so much gas at most: all of them fit what the registry gives.
     uint256 private constant MOST = 16;
+    uint256 private constant CALL_GAS = 100_000;
 
     IDelegationManager public immutable DELEGATION;
     IPaymentTokens public immutable PAYMENT_TOKENS;
@@ -77,16 +79,15 @@ contract EigenLayerSource is IRestakingSource {
         if (s.token >= PAYMENT_TOKENS.tokenCount()) return 0;
         uint256 word = PAYMENT_TOKENS.tokenWord(s.token);
         if (!TokenWord.isEnabled(word)) return 0;
-        try IStrategy(s.strategy).underlyingToken() returns (address underlying) {
-            if (underlying != PAYMENT_TOKENS.assetOf(s.token)) return 0;
-        } catch {
-            return 0;
-        }
-        try IStrategy(s.strategy).sharesToUnderlyingView(shares) returns (uint256 units) {
-            // Beyond any supply there is: a strategy that says so is not believed.
-            return units > type(uint128).max ? 0 : TokenWord.toCents(word, units);
-        } catch {
-            return 0;
-        }
+        (bool ok, uint256 underlying) = _ask(s.strategy, abi.encodeCall(IStrategy.underlyingToken, ()));
+        if (!ok || underlying != uint160(PAYMENT_TOKENS.assetOf(s.token))) return 0;
+        uint256 units;
+        (ok, units) = _ask(s.strategy, abi.encodeCall(IStrategy.sharesToUnderlyingView, (shares)));
+        // Beyond any supply there is: a strategy that says so is not believed.
+        return ok && units <= type(uint104).max ? TokenWord.toCents(word, units) : 0;
+    }
+
+    function _ask(address strategy, bytes memory question) private view returns (bool ok, uint256 answer) {
+        return Guarded.tryView(strategy, CALL_GAS, question);
     }
 }

@@ -8,6 +8,7 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IOperatorRegistry} from "../interfaces/IOperatorRegistry.sol";
 import {IRestakingSource} from "../interfaces/IRestakingSource.sol";
 import {IStakeRegistry} from "../interfaces/IStakeRegistry.sol";
+import {Guarded} from "../lib/Guarded.sol";
 import {ProfileWord} from "../lib/ProfileWord.sol";
 import {Profile} from "../lib/Types.sol";
 import {Bls} from "../verify/Bls.sol";
@@ -26,6 +27,8 @@ contract OperatorRegistry is OperatorSets, EIP712 {
     uint256 private constant BP = 10_000;
     /// Bytes of an endpoint at most.
     uint256 private constant LONGEST_ENDPOINT = 256;
+    /// What a restaking source may use to answer.
+    uint256 private constant RESTAKING_GAS = 5_000_000;
 
     struct Operator {
         address owner;
@@ -106,8 +109,8 @@ contract OperatorRegistry is OperatorSets, EIP712 {
     function sync(uint256 operator) external {
         Operator storage o = _operators[operator];
         if (o.owner == address(0)) revert OperatorRegistry_Unknown(operator);
-        uint256 restaked = address(RESTAKING) == address(0) ? 0 : RESTAKING.restakedOf(o.owner);
-        o.restaked = Math.min(restaked, type(uint128).max).toUint128();
+        uint256 restaked = Math.min(_restakedOf(o.owner), type(uint128).max);
+        o.restaked = restaked.toUint128();
         emit RestakedChanged(operator, restaked);
         _reweigh(operator, o);
     }
@@ -169,6 +172,13 @@ contract OperatorRegistry is OperatorSets, EIP712 {
     function _owned(uint256 operator) private view returns (Operator storage o) {
         o = _operators[operator];
         if (o.owner != msg.sender) revert OperatorRegistry_NotOwner(operator, msg.sender);
+    }
+
+    /// @dev A source that fails says nothing: else whoever left one that broke would weigh for good what is no more.
+    function _restakedOf(address owner) private view returns (uint256 restaked) {
+        if (address(RESTAKING) == address(0)) return 0;
+        bytes memory question = abi.encodeCall(IRestakingSource.restakedOf, (owner));
+        (, restaked) = Guarded.tryView(address(RESTAKING), RESTAKING_GAS, question);
     }
 
     /// @dev Restaked value is not slashed here, so it counts at most as much as what is.

@@ -38,6 +38,7 @@ abstract contract OperatorBase is Test, BlsSigner {
     StakingManager internal staking;
     OperatorRegistry internal operators;
     Restaked internal restaking;
+    address private _source;
 
     function setUp() public virtual {
         vm.warp(1_800_000_000);
@@ -45,7 +46,7 @@ abstract contract OperatorBase is Test, BlsSigner {
         spon = SPON(Built.make("SPON", abi.encode(address(manager))));
         clock = EraClock(Built.make("EraClock", abi.encode(block.timestamp, ERA)));
         bls = IBlsVerifier(Built.make("BlsVerifier", ""));
-        restaking = new Restaked();
+        _source = _makeSource();
         address stakingAt = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
         operators = OperatorRegistry(Built.make("OperatorRegistry", abi.encode(_wiring(stakingAt))));
         address[4] memory slashers = [judge, address(0), address(0), address(0)];
@@ -58,12 +59,17 @@ abstract contract OperatorBase is Test, BlsSigner {
     function _wiring(address stakingAt) internal view returns (IOperatorRegistry.Wiring memory) {
         return IOperatorRegistry.Wiring({
             staking: stakingAt,
-            restaking: address(restaking),
+            restaking: _source,
             clock: address(clock),
             responseEras: 2,
             capacity: _capacity(),
             minWeight: uint128(MIN_WEIGHT)
         });
+    }
+
+    function _makeSource() internal virtual returns (address) {
+        restaking = new Restaked();
+        return address(restaking);
     }
 
     function _capacity() internal view virtual returns (uint32) {
