@@ -22,6 +22,9 @@ use crate::output::{Output, Report, table};
 
 /// Gas limit over the estimate, in percent: state may change between estimate and block.
 const GAS_MARGIN: u64 = 130;
+/// And this much more: a bill that is nothing at the estimate's time and something a second later is written to ledgers
+/// that may hold nothing yet, two of them. What is not used is not paid.
+const GAS_EXTRA: u64 = 50_000;
 /// Units of gas, at most, by which the limits of two equal transactions differ: so their hashes differ, and what a node
 /// knows already is never another command's transaction.
 const GAS_JITTER: u64 = 10_000;
@@ -129,7 +132,7 @@ impl Sender {
         }
         let rpc = &self.chain.rpc;
         let gas = match rpc.estimate_gas(request.clone()).await {
-            Ok(gas) => gas.saturating_mul(GAS_MARGIN) / 100 + rand::random_range(0..GAS_JITTER),
+            Ok(gas) => gas.saturating_mul(GAS_MARGIN) / 100 + GAS_EXTRA + rand::random_range(0..GAS_JITTER),
             Err(error) => return Err(self.explain(&step, &error).await),
         };
         let mut attempts = 0;

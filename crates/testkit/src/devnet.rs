@@ -159,9 +159,10 @@ impl Devnet {
             Some(explained) => anyhow::anyhow!("{}: {explained}", explained.code),
             None => error.into(),
         };
-        // What a bill costs to write depends on the second: the estimate is of another block than the one that counts.
+        // The estimate is of another second than the one that counts: a bill that is nothing then is written to two ledgers
+        // later.
         let gas = provider.estimate_gas(request.clone()).await.map_err(explain)?;
-        let sent = provider.send_transaction(request.gas_limit(gas + gas / 5)).await;
+        let sent = provider.send_transaction(request.gas_limit(gas + gas / 5 + 50_000)).await;
         let pending = sent.map_err(explain)?;
         let receipt = pending.with_timeout(Some(Duration::from_secs(30))).get_receipt().await?;
         ensure!(receipt.status(), "{} reverted", receipt.transaction_hash);
