@@ -7,6 +7,7 @@ import {Test} from "forge-std/Test.sol";
 import {IEscrow} from "../../src/interfaces/IEscrow.sol";
 import {ILeaseBook} from "../../src/interfaces/ILeaseBook.sol";
 import {IMatchTaskManager} from "../../src/interfaces/IMatchTaskManager.sol";
+import {IRandomness} from "../../src/interfaces/IMatching.sol";
 import {IOperatorRegistry} from "../../src/interfaces/IOperatorRegistry.sol";
 import {IOrderBook} from "../../src/interfaces/IOrderBook.sol";
 import {ProviderRecord} from "../../src/interfaces/IProviderRegistry.sol";
@@ -16,7 +17,6 @@ import {TermsWord} from "../../src/lib/TermsWord.sol";
 import {CloseReason, LeaseState, OrderFlags, Spec, Terms} from "../../src/lib/Types.sol";
 import {LeaseBook} from "../../src/market/LeaseBook.sol";
 import {OrderBook} from "../../src/market/OrderBook.sol";
-import {BlockHashRandomness} from "../../src/matching/BlockHashRandomness.sol";
 import {MatchPolicy} from "../../src/matching/MatchPolicy.sol";
 import {MatchTaskManager} from "../../src/matching/MatchTaskManager.sol";
 import {OperatorRegistry} from "../../src/operator/OperatorRegistry.sol";
@@ -66,7 +66,7 @@ abstract contract MarketBase is Test {
     ProviderRegistry internal registry;
     StakingManager internal staking;
     Escrow internal escrow;
-    BlockHashRandomness internal randomness;
+    IRandomness internal randomness;
     LeaseBook internal leases;
     OrderBook internal orders;
     OperatorRegistry internal operators;
@@ -139,7 +139,7 @@ abstract contract MarketBase is Test {
             Built.make("PaymentTokens", abi.encode(address(manager), policies, address(spon), 1e8, _market()))
         );
         clock = EraClock(Built.make("EraClock", abi.encode(block.timestamp, 1 days)));
-        randomness = BlockHashRandomness(Built.make("BlockHashRandomness", ""));
+        randomness = _makeRandomness();
 
         uint256 nonce = vm.getNonce(address(this));
         address stakingAt = vm.computeCreateAddress(address(this), nonce + 1);
@@ -208,6 +208,10 @@ abstract contract MarketBase is Test {
     /// @dev 20% commission, 2% payer's and receiver's fee, 25% rebate; 15 dollars a step, 5 cents a match.
     function _market() internal pure virtual returns (uint256) {
         return TermsWord.pack(TermsWord.Fields(2000, 200, 200, 2500, 1, 2, 1500, 5, 500, 500));
+    }
+
+    function _makeRandomness() internal virtual returns (IRandomness) {
+        return IRandomness(Built.make("BlockHashRandomness", ""));
     }
 
     function _homeToken() internal pure virtual returns (uint256) {

@@ -2,39 +2,33 @@
 pragma solidity ^0.8.37;
 
 import {RLP} from "@openzeppelin/contracts/utils/RLP.sol";
-import {Test} from "forge-std/Test.sol";
 
 import {IBlsVerifier} from "../../src/interfaces/IBlsVerifier.sol";
 import {IDrandRandomness} from "../../src/interfaces/IDrandRandomness.sol";
 import {IRandomness} from "../../src/interfaces/IMatching.sol";
 import {DrandRandomness} from "../../src/matching/DrandRandomness.sol";
-import {Built} from "../Built.sol";
+import {Quicknet} from "./Quicknet.sol";
 
 /// @title  DrandRandomnessTest: quicknet's own key and published rounds
-contract DrandRandomnessTest is Test {
+contract DrandRandomnessTest is Quicknet {
     using RLP for RLP.Encoder;
 
-    uint256 private constant GENESIS = 1_692_803_367;
-    uint256 private constant PERIOD = 3;
-    uint256 private constant DELAY = 6;
     uint256 private constant BLOCK = 99_990;
 
-    string private fixture = vm.readFile("contracts/test/verify/fixtures/quicknet.json");
     DrandRandomness private randomness;
 
     function setUp() public {
         vm.roll(100_000);
-        bytes memory key = vm.parseJsonBytes(fixture, ".key");
-        randomness = _make(IDrandRandomness.Network(key, uint40(GENESIS), uint40(PERIOD), uint40(DELAY)));
+        randomness = _makeQuicknet();
     }
 
     /// All published rounds of the fixture, each for a block that it comes out after.
     function test_PublishedRounds() public {
         uint256[5] memory rounds = [uint256(1000), 1001, 1002, 1003, 32_398_885];
         for (uint256 i; i < rounds.length; ++i) {
-            assertEq(vm.parseJsonUint(fixture, string.concat(_at(i), ".round")), rounds[i]);
+            assertEq(vm.parseJsonUint(fixture, string.concat(_roundPath(i), ".round")), rounds[i]);
             bytes memory header = _header(BLOCK + i, _timeBefore(rounds[i]));
-            bytes memory signature = _signature(i);
+            bytes memory signature = _signatureOf(i);
             bytes32 seed = keccak256(abi.encode(keccak256(signature), BLOCK + i));
             vm.expectEmit(address(randomness));
             emit IDrandRandomness.RoundVerified(rounds[i], signature);
@@ -56,7 +50,7 @@ contract DrandRandomnessTest is Test {
 
     function test_BlocksOfOneRoundShareItsVerification() public {
         uint256 time = _timeBefore(1000);
-        bytes32 first = randomness.submit(_header(BLOCK, time), _signature(0));
+        bytes32 first = randomness.submit(_header(BLOCK, time), _signatureOf(0));
         bytes32 second = randomness.submit(_header(BLOCK + 1, time - 1), "");
         assertNotEq(first, second);
     }
@@ -64,7 +58,7 @@ contract DrandRandomnessTest is Test {
     function test_RevertIf_TheSignatureIsOfAnotherRound() public {
         bytes memory header = _header(BLOCK, _timeBefore(1000));
         vm.expectRevert(abi.encodeWithSelector(IDrandRandomness.Drand_BadRound.selector, 1000));
-        randomness.submit(header, _signature(1));
+        randomness.submit(header, _signatureOf(1));
         vm.expectRevert(abi.encodeWithSelector(IBlsVerifier.Bls_Infinity.selector, "signature"));
         randomness.submit(header, new bytes(128));
         vm.expectRevert(abi.encodeWithSelector(IBlsVerifier.Bls_BadLength.selector, "signature"));
@@ -75,20 +69,20 @@ contract DrandRandomnessTest is Test {
         bytes memory header = _header(BLOCK, _timeBefore(1000));
         vm.setBlockhash(BLOCK, keccak256("another"));
         vm.expectRevert(IDrandRandomness.Drand_BadHeader.selector);
-        randomness.submit(header, _signature(0));
+        randomness.submit(header, _signatureOf(0));
         // Too short to hold a time, and a list that ends early.
         bytes memory short = RLP.encoder().push(uint256(1)).push(uint256(2)).encode();
         vm.expectRevert(IDrandRandomness.Drand_BadHeader.selector);
-        randomness.submit(short, _signature(0));
+        randomness.submit(short, _signatureOf(0));
         vm.expectRevert();
-        randomness.submit(hex"f90200", _signature(0));
+        randomness.submit(hex"f90200", _signatureOf(0));
     }
 
     function test_RevertIf_TheSeedIsKnown() public {
         bytes memory header = _header(BLOCK, _timeBefore(1000));
-        randomness.submit(header, _signature(0));
+        randomness.submit(header, _signatureOf(0));
         vm.expectRevert(abi.encodeWithSelector(IDrandRandomness.Drand_SeedKnown.selector, BLOCK));
-        randomness.submit(header, _signature(0));
+        randomness.submit(header, _signatureOf(0));
     }
 
     function test_NotYetThenGone() public {
@@ -105,7 +99,7 @@ contract DrandRandomnessTest is Test {
 
     /// What was brought in time stays when the chain has forgotten the block.
     function test_ASeedOutlivesItsBlock() public {
-        bytes32 seed = randomness.submit(_header(BLOCK, _timeBefore(1000)), _signature(0));
+        bytes32 seed = randomness.submit(_header(BLOCK, _timeBefore(1000)), _signatureOf(0));
         vm.setBlockhash(BLOCK, 0);
         assertFalse(randomness.isGone(BLOCK));
         assertEq(randomness.seedOf(BLOCK), seed);
@@ -124,35 +118,5 @@ contract DrandRandomnessTest is Test {
         n.key = new bytes(255);
         vm.expectRevert(IDrandRandomness.Drand_BadNetwork.selector);
         new DrandRandomness(n);
-    }
-
-    // ---------------------------------------------------------------- internals
-
-    function _make(IDrandRandomness.Network memory n) private returns (DrandRandomness) {
-        return DrandRandomness(Built.make("DrandRandomness", abi.encode(n)));
-    }
-
-    function _at(uint256 index) private pure returns (string memory) {
-        return string.concat(".rounds[", vm.toString(index), "]");
-    }
-
-    function _signature(uint256 index) private view returns (bytes memory) {
-        return vm.parseJsonBytes(fixture, string.concat(_at(index), ".signature"));
-    }
-
-    /// @dev The last second at which a block's round is this one.
-    function _timeBefore(uint256 round) private view returns (uint256 time) {
-        time = GENESIS + (round - 1) * PERIOD - DELAY - 1;
-        assertEq(randomness.roundOf(time), round);
-    }
-
-    /// @dev The header of a block as the chain has it, with the fields of today's blocks.
-    function _header(uint256 number, uint256 time) private returns (bytes memory header) {
-        RLP.Encoder memory list = RLP.encoder().push(keccak256("parent")).push(keccak256("ommers"));
-        list = list.push(address(1)).push(keccak256("state")).push(keccak256("transactions"));
-        list = list.push(keccak256("receipts")).push(new bytes(256)).push(uint256(0)).push(number);
-        list = list.push(uint256(30e6)).push(uint256(1e6)).push(time).push(bytes("extra"));
-        header = list.push(keccak256("mix")).push(new bytes(8)).push(uint256(7)).encode();
-        vm.setBlockhash(number, keccak256(header));
     }
 }
