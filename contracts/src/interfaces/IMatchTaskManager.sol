@@ -80,6 +80,8 @@ interface IMatchTaskManager {
     error MatchTasks_BlockGone(uint256 blockNumber);
     error MatchTasks_NoCase(uint256 order);
     error MatchTasks_NotTheMatch(uint256 order);
+    /// The lie is what the order was matched by: what its tenant is owed comes first.
+    error MatchTasks_ChallengeFirst(uint256 order);
     error MatchTasks_NotSigned(string what);
     error MatchTasks_NotMember(uint256 operator, uint256 era);
     error MatchTasks_AlreadyPunished(uint256 operator, bytes32 matter);
@@ -97,7 +99,7 @@ interface IMatchTaskManager {
     ///         price. A challenge without a case reverts.
     /// @param response of the batch that made the match
     function challenge(uint256 order, Bid bid, bytes32 seed, bytes32 response) external;
-    /// @notice After `challenge`: each of the operators loses half its stake for having signed.
+    /// @notice After `challenge`: each of the operators loses half its stake for having signed, unless it did already.
     /// @param digest of the root that the quorum signed
     function punishSigners(
         uint256 order,
@@ -106,7 +108,8 @@ interface IMatchTaskManager {
         bytes calldata nonSigners,
         uint256[] calldata operators
     ) external;
-    /// @notice A single share with a leaf for a losing bid is enough, whether or not it was ever used.
+    /// @notice A single share with a leaf for a losing bid is enough, whether or not it was ever used. Where a quorum made
+    ///         that bid a lease, only after `challenge`.
     function proveLie(Share calldata share, Match calldata result) external;
     /// @notice Two results that differ in nothing but the bid, on whatever chain.
     function proveEquivocation(

@@ -86,4 +86,7 @@ interface IStakingManager {
     /// @notice Stake that a tier (1–7) asks for.
     function tierStake(uint256 tier) external view returns (uint256);
     function unbondingTime() external view returns (uint256);
+    /// @notice Shares that an empty pool's first deposit gives to nobody.
+    // forge-lint: disable-next-line(mixed-case-function)
+    function DEAD_SHARES() external view returns (uint256);
 }

@@ -1,71 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.37;
 
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Blockhash} from "@openzeppelin/contracts/utils/Blockhash.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 
-import {ILeaseBook} from "../interfaces/ILeaseBook.sol";
 import {IMatchTaskManager, Match, Result, Share} from "../interfaces/IMatchTaskManager.sol";
 import {IRandomness} from "../interfaces/IMatching.sol";
 import {IOperatorRegistry} from "../interfaces/IOperatorRegistry.sol";
-import {IOrderBook} from "../interfaces/IOrderBook.sol";
-import {IPaymentTokens} from "../interfaces/IPaymentTokens.sol";
-import {IStakingManager} from "../interfaces/IStakingManager.sol";
-import {BidWord} from "../lib/BidWord.sol";
-import {Bill} from "../lib/Bill.sol";
 import {LeaseWord} from "../lib/LeaseWord.sol";
 import {OrderWord} from "../lib/OrderWord.sol";
-import {TokenWord} from "../lib/TokenWord.sol";
 import {Bid, LeaseState} from "../lib/Types.sol";
 import {EraClock} from "../staking/EraClock.sol";
 import {Bls} from "../verify/Bls.sol";
 import {G2} from "../verify/G2.sol";
 import {MatchLimit} from "./MatchLimit.sol";
 import {MatchMessage} from "./MatchMessage.sol";
-import {MatchRewards} from "./MatchRewards.sol";
+import {MatchPenalties} from "./MatchPenalties.sol";
 
-/// @title  MatchFaults: wrong results, proven and punished (SP-15)
+/// @title  MatchFaults: wrong results, and who signed them, proven (SP-15)
 /// @notice What is a fault is computed here from the stored bids, never judged: the best bid of an order is a function of
-///         storage and seed. Who signed another loses half its stake, once for each order; the tenant's loss is paid out of
-///         it first, then who showed it, together at most half of what was taken; the rest is burnt.
-abstract contract MatchFaults is MatchRewards, MatchLimit, EIP712 {
-    using BidWord for Bid;
+///         storage and seed.
+abstract contract MatchFaults is MatchPenalties, MatchLimit, EIP712 {
     using OrderWord for uint256;
-    using SafeERC20 for IERC20;
 
-    uint256 internal constant SPON_ID = 0;
     uint256 private constant NON_SIGNER_BYTES = 4 + G2.LENGTH;
-    /// Half the stake of who signed.
-    uint256 private constant SLASHED_PART = 2;
 
-    struct Wrong {
-        bytes32 response; // whose signers may be punished
-        uint256 owed; // wei of SPON that the tenant is still to get
-    }
-
-    IOrderBook internal immutable ORDERS;
-    ILeaseBook internal immutable LEASES;
-    IStakingManager internal immutable STAKING;
-    IPaymentTokens internal immutable PAYMENT_TOKENS;
     IRandomness internal immutable RANDOMNESS;
     /// How much of a signer's weight is at least its own stake: all of it, or with a restaking source half.
     uint256 private immutable STAKED_PART;
 
-    mapping(uint256 order => Wrong) private _wrong;
-    mapping(uint256 operator => mapping(bytes32 matter => bool)) private _punished;
-
     constructor(Wiring memory w)
-        MatchRewards(w.escrow, w.operators)
+        MatchPenalties(w)
         MatchLimit(w.challengeWindow)
         EIP712("Ionosphere MatchTaskManager", "1")
     {
-        ORDERS = IOrderBook(w.orders);
-        LEASES = ILeaseBook(w.leases);
-        STAKING = IStakingManager(w.staking);
-        PAYMENT_TOKENS = IPaymentTokens(w.paymentTokens);
         RANDOMNESS = IRandomness(w.randomness);
         IOperatorRegistry.Wiring memory o = OPERATORS.wiring();
         STAKED_PART = o.restaking == address(0) ? 1 : 2;
@@ -86,11 +55,11 @@ abstract contract MatchFaults is MatchRewards, MatchLimit, EIP712 {
         _wrong[order].response = response;
         bool amended;
         uint256 owed;
-        (uint256 w0, uint256 w1) = LEASES.leaseWords(order);
+        (, uint256 w1) = LEASES.leaseWords(order);
         if (LeaseWord.isIn(w1, LeaseState.Pending)) {
             amended = ORDERS.amend(order, best);
         } else {
-            owed = _lossOf(w0, bid, best);
+            owed = _lossOf(order, bid, best);
             _wrong[order].owed = owed;
         }
         emit MatchProvenWrong(order, bid, best, amended, owed);
@@ -107,14 +76,19 @@ abstract contract MatchFaults is MatchRewards, MatchLimit, EIP712 {
         bytes32 response = _wrong[order].response;
         if (response == 0 || response != _responseOf(digest, setEra, nonSigners)) revert MatchTasks_NotTheMatch(order);
         bytes32[] memory silent = _keyHashesOf(nonSigners);
+        uint256 punished;
         for (uint256 i; i < operators.length; ++i) {
             _requireMember(operators[i], setEra);
             bytes32 keyHash = OPERATORS.keyHashOf(operators[i]);
             for (uint256 j; j < silent.length; ++j) {
                 if (silent[j] == keyHash) revert MatchTasks_NotSigned("a non-signer");
             }
+            // Who was punished for it before does not shield the others.
+            if (_punished[operators[i]][bytes32(order)]) continue;
             _punish(operators[i], bytes32(order), order);
+            ++punished;
         }
+        if (punished == 0) revert MatchTasks_NoCase(order);
     }
 
     // ---------------------------------------------------------------- a wrong share
@@ -131,7 +105,7 @@ abstract contract MatchFaults is MatchRewards, MatchLimit, EIP712 {
         result.orderHash = MatchMessage.orderHash(m.order, w0, w1);
         (result.policy, result.setEra) = (w0.policy(), share.setEra);
         _requireLeaf(m.proof, share.root, MatchMessage.leafOf(result, Bid.unwrap(m.bid)));
-        _requireWrong(m.order, m.bid, result.seed);
+        _requireChallenged(m.order, m.bid, _requireWrong(m.order, m.bid, result.seed));
         _punish(share.operator, bytes32(m.order), m.order);
     }
 
@@ -228,37 +202,5 @@ abstract contract MatchFaults is MatchRewards, MatchLimit, EIP712 {
 
     function _requireLeaf(bytes32[] calldata proof, bytes32 root, bytes32 leaf) private pure {
         if (!MerkleProof.verifyCalldata(proof, root, leaf)) revert MatchTasks_NotSigned("leaf");
-    }
-
-    /// @dev What the dearer bid costs the tenant over the lease, in wei of SPON.
-    function _lossOf(uint256 w0, Bid bid, Bid best) private view returns (uint256) {
-        if (bid.rate() <= best.rate()) return 0;
-        uint256 loss = Bill.lockOf(
-            bid.rate() - best.rate(), LeaseWord.duration(w0), LeaseWord.decimals(w0), LeaseWord.payerFee(w0)
-        );
-        return PAYMENT_TOKENS.unitsFor(SPON_ID, TokenWord.toCents(PAYMENT_TOKENS.tokenWord(LeaseWord.token(w0)), loss));
-    }
-
-    /// @param matter what it is punished for, once
-    /// @param order whose tenant may be owed something
-    function _punish(uint256 operator, bytes32 matter, uint256 order) private {
-        if (_punished[operator][matter]) revert MatchTasks_AlreadyPunished(operator, matter);
-        _punished[operator][matter] = true;
-        (uint256 active,, uint256 thawing,) = STAKING.poolOf(operator);
-        uint256 half = (active + thawing) / SLASHED_PART;
-        (uint256 slashed, uint256 reward) = STAKING.slashForReward(operator, half, matter, half);
-        uint256 owed = _wrong[order].owed;
-        uint256 toTenant = reward < owed ? reward : owed;
-        if (toTenant != 0) {
-            _wrong[order].owed = owed - toTenant;
-            (uint256 w0,,) = ORDERS.orderWords(order);
-            _pay(ESCROW.ownerOf(w0.wallet()), toTenant);
-        }
-        if (reward != toTenant) _pay(msg.sender, reward - toTenant);
-        emit OperatorPunished(operator, matter, slashed, toTenant, msg.sender);
-    }
-
-    function _pay(address to, uint256 amount) private {
-        IERC20(PAYMENT_TOKENS.assetOf(SPON_ID)).safeTransfer(to, amount);
     }
 }

@@ -50,8 +50,9 @@ contract StakingManager is IStakingManager, AccessManaged {
         uint112 minShares; // of the target's active pool
     }
 
-    /// @notice Shares that an empty pool's first deposit gives to nobody: a thousandth of a SPON. With 10^27 wei at most, a
-    ///         share never costs more than 10^12 wei, which bounds what rounding can take.
+    /// @inheritdoc IStakingManager
+    /// @dev A thousandth of a SPON. With 10^27 wei at most, a share never costs more than 10^12 wei, which bounds what
+    ///      rounding can take.
     uint256 public constant DEAD_SHARES = 1e15;
     uint256 private constant TIERS = 7;
 

@@ -176,18 +176,6 @@ contract MatchFaultsTest is TaskBase {
         tasks.punishSigners(order, digest, era, "", new uint256[](0));
     }
 
-    function test_punishSigners_RevertIf_Twice() public {
-        (bytes32 digest, bytes32 response) = _matchWrongly(0);
-        tasks.challenge(order, wrong, seed, response);
-        uint256[] memory signers = new uint256[](2);
-        (signers[0], signers[1]) = (3, 3);
-        uint256 era = _eraOf(order);
-        vm.expectRevert(
-            abi.encodeWithSelector(IMatchTaskManager.MatchTasks_AlreadyPunished.selector, 3, bytes32(order))
-        );
-        tasks.punishSigners(order, digest, era, "", signers);
-    }
-
     // ---------------------------------------------------------------- a wrong share
 
     /// A single share is enough, whether or not a quorum came of it.
