@@ -34,6 +34,7 @@ pub struct Operator {
     pub secret: SecretKey,
     pub keeper: Keeper,
     pub endpoint: String,
+    client: reqwest::Client,
 }
 
 /// A market with two providers, whose orders operators match.
@@ -277,7 +278,7 @@ impl Operator {
     }
 
     pub async fn post_text(&self, body: &str) -> (u16, Value) {
-        let request = reqwest::Client::new().post(format!("{}/v1/shares", self.endpoint));
+        let request = self.client.post(format!("{}/v1/shares", self.endpoint));
         let response =
             request.header("content-type", "application/json").body(body.to_owned()).send().await.unwrap();
         let status = response.status().as_u16();
@@ -332,7 +333,7 @@ async fn operator(world: &World, index: u8, extra: &str) -> Operator {
     // Anvil's first accounts are the admin, tenant and provider of the market.
     let keeper = world.keeper_with(PrivateKeySigner::random(), &format!("operator-{index}"), &config).await;
     world.net.anvil.fund(keeper.key.address(), 10_u128.pow(19)).await.unwrap();
-    Operator { number, owner, secret, keeper, endpoint }
+    Operator { number, owner, secret, keeper, endpoint, client: reqwest::Client::new() }
 }
 
 /// A root that nobody computed.
