@@ -11,7 +11,8 @@ use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::SolCall;
 use anyhow::{Context, Result, ensure};
 use iono_bindings::{
-    ILeaseBook, IMatchPolicy, IMatchTaskManager, IOrderBook, IRandomness, Match, OrderWords, Quorum, revert_in,
+    ILeaseBook, IMatchPolicy, IMatchTaskManager, IOrderBook, IRandomness, Match, OrderWords, Quorum,
+    revert_in,
 };
 use iono_bls::SecretKey;
 use iono_matching::{Bid, SLOTS, Weights, slot_of};
