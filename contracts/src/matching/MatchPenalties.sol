@@ -78,6 +78,7 @@ abstract contract MatchPenalties is MatchRewards {
 
     /// @param matter what it is punished for, once
     /// @param order whose tenant may be owed something
+    // slither-disable-next-line reentrancy-no-eth
     function _punish(uint256 operator, bytes32 matter, uint256 order) internal {
         if (_punished[operator][matter]) revert MatchTasks_AlreadyPunished(operator, matter);
         _punished[operator][matter] = true;
