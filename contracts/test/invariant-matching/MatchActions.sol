@@ -7,15 +7,13 @@ import {ILeaseBook} from "../../src/interfaces/ILeaseBook.sol";
 import {Match, Result, Share} from "../../src/interfaces/IMatchTaskManager.sol";
 import {OrderWord} from "../../src/lib/OrderWord.sol";
 import {Bid, OrderState} from "../../src/lib/Types.sol";
+import {MatchMessage} from "../../src/matching/MatchMessage.sol";
 import {TaskBase} from "../matching/TaskBase.sol";
 
-/// @title  MatchActions: what tenants, bidders, keepers, operators, a liar and an accuser do at random
-/// @notice Operators 1 to 5 only ever sign what the bids say; 6 and 7 lie now and then. The accuser has every root that
-///         honest operators ever signed, on chains that a re-org took away too, and mixes them as it likes.
+/// @title  MatchActions: what tenants, bidders, keepers, operators and two liars do at random
+/// @notice Operators up to `_honest()` only ever sign what the bids say; 6 and 7 lie now and then.
 abstract contract MatchActions is TaskBase {
     using OrderWord for uint256;
-
-    uint256 internal constant HONEST = 5;
 
     /// Orders made together close together.
     uint256[][] internal groups;
@@ -32,12 +30,11 @@ abstract contract MatchActions is TaskBase {
         Result[] results;
     }
 
-    Signed[] private _signed;
-    uint256 internal punished;
+    Signed[] internal _signed;
 
     // ---------------------------------------------------------------- the market
 
-    function open(uint256 count, uint256 bidders) external {
+    function open(uint256 count, uint256 bidders) public {
         uint256[] memory ids = new uint256[](count % 3 + 1);
         for (uint256 i; i < ids.length; ++i) {
             ids[i] = _create();
@@ -99,6 +96,26 @@ abstract contract MatchActions is TaskBase {
         }
     }
 
+    /// @notice What they signed on a chain that is no more, where the seed was another (0), the closing block too (1), or that
+    ///         alone, as seeds from elsewhere allow (2). Any bid may have been the best of another closing block's.
+    function signElsewhere(uint256 group, uint256 pick, uint256 chain, uint256 kind) external {
+        if (groups.length == 0) return;
+        group = _recent(group);
+        uint256 order = groups[group][pick % groups[group].length];
+        Bid[] memory bids = orders.bidsOf(order);
+        if (!_isClosed(order) || vm.getBlockNumber() > _closeBlock(order) + 200 || bids.length == 0) return;
+        (chain, kind) = (chain % 4, kind % 3); // few, so that they meet again
+        Result memory result = _result(order);
+        if (kind != 2) result.seed = keccak256(abi.encode(chain, "seed"));
+        if (kind != 0) result.closeHash = keccak256(abi.encode(chain, "closing block"));
+        Bid bid = kind == 0 ? orders.bestOf(order, result.seed) : bids[chain % bids.length];
+        Signed storage s = _signed.push();
+        (s.group, s.closeBlock, s.era) = (group, _closeBlock(order), result.setEra);
+        s.root = MatchMessage.leafOf(result, Bid.unwrap(bid));
+        s.matches.push(Match(order, bid, new bytes32[](0)));
+        s.results.push(result);
+    }
+
     function respond(uint256 group, uint256 silent) external {
         if (groups.length == 0) return;
         group = _recent(group);
@@ -128,13 +145,13 @@ abstract contract MatchActions is TaskBase {
     }
 
     function exit(uint256 operator) external {
-        operator = operator % HONEST + 1;
+        operator = _honestOne(operator);
         vm.prank(_operatorOwner(operator));
         try operators.exit(operator) {} catch {} // out already
     }
 
     function enter(uint256 operator) external {
-        operator = operator % HONEST + 1;
+        operator = _honestOne(operator);
         vm.prank(_operatorOwner(operator));
         try operators.enter(operator, 0) {} catch {} // in already
     }
@@ -155,54 +172,22 @@ abstract contract MatchActions is TaskBase {
         vm.prank(reporter);
         try tasks.proveLie(share, matches[0]) {
             assertEq(_staked(operator), before - before / 2, "a lie costs half the stake");
-            ++punished;
         } catch {} // punished for this order already
-    }
-
-    // ---------------------------------------------------------------- the accuser
-
-    /// @notice Any proof that can be made of what honest operators signed; none may succeed.
-    function accuse(uint256 first, uint256 second, uint256 operator, uint256 pick, uint256 kind) external {
-        if (_signed.length == 0) return;
-        Signed storage a = _signed[first % _signed.length];
-        Signed storage b = _signed[second % _signed.length];
-        operator = operator % HONEST + 1;
-        Match memory m = a.matches[pick % a.matches.length];
-        vm.startPrank(reporter);
-        if (kind % 4 == 0) {
-            // Another bid of the same order, or the order of another share, with a proof that is right for something.
-            Bid[] memory bids = orders.bidsOf(m.order);
-            m.bid = bids[(pick >> 8) % bids.length];
-            if (pick >> 16 & 1 == 1) m.order = b.matches[pick % b.matches.length].order;
-            try tasks.proveLie(_shareBy(operator, pick >> 17 & 1 == 1 ? b : a), m) {
-                revert("X2: an honest share was a lie");
-            } catch {}
-        } else if (kind % 4 == 1) {
-            Result memory result = a.results[pick % a.results.length];
-            Match memory n = b.matches[(pick >> 8) % b.matches.length];
-            uint256[2] memory bids = [Bid.unwrap(m.bid), Bid.unwrap(n.bid)];
-            try tasks.proveEquivocation(_shareBy(operator, a), _shareBy(operator, b), result, bids, m.proof, n.proof) {
-                revert("X2: honest shares contradicted each other");
-            } catch {}
-        } else if (kind % 4 == 2) {
-            try tasks.challenge(m.order, m.bid, _seed(m.order), _responseOfSigned(a, 0)) {
-                revert("X2: a right match was wrong");
-            } catch {}
-        } else {
-            uint256[] memory one = new uint256[](1);
-            one[0] = operator;
-            bytes32 digest = tasks.rootDigest(a.closeBlock, a.era, a.root);
-            try tasks.punishSigners(m.order, digest, a.era, "", one) {
-                revert("X2: signers of a right match were punished");
-            } catch {}
-        }
-        vm.stopPrank();
     }
 
     // ---------------------------------------------------------------- internals
 
+    /// @dev So many operators are honest.
+    function _honest() internal view virtual returns (uint256);
+
+    /// @return one of them; 1 when there is none
+    function _honestOne(uint256 pick) internal view returns (uint256) {
+        uint256 count = _honest();
+        return count == 0 ? 1 : pick % count + 1;
+    }
+
     /// @dev The right matches of a group whose seed is there; none when it has no bid.
-    function _truth(uint256 group) private view returns (Match[] memory matches) {
+    function _truth(uint256 group) internal view returns (Match[] memory matches) {
         uint256[] storage ids = groups[group];
         if (!_isClosed(ids[0]) || vm.getBlockNumber() > _closeBlock(ids[0]) + 200) return matches;
         uint256 count;
@@ -218,26 +203,15 @@ abstract contract MatchActions is TaskBase {
         }
     }
 
-    function _shareBy(uint256 operator, Signed storage s) private view returns (Share memory share) {
-        (share.operator, share.setEra, share.closeBlock) = (uint32(operator), uint32(s.era), uint40(s.closeBlock));
-        share.root = s.root;
-        share.signature = _sign(_secretOf(operator), tasks.rootDigest(s.closeBlock, s.era, s.root));
-    }
-
-    function _responseOfSigned(Signed storage s, uint256 silent) private view returns (bytes32) {
-        bytes32 digest = tasks.rootDigest(s.closeBlock, s.era, s.root);
-        return keccak256(abi.encode(digest, s.era, keccak256(_nonSigners(s.era, silent))));
-    }
-
     /// @dev Members that do not sign: at most one of choice, and the ejected ones.
-    function _silent(uint256 choice, uint256 era) private view returns (uint256 mask) {
+    function _silent(uint256 choice, uint256 era) internal view returns (uint256 mask) {
         for (uint256 n = 1; n <= OPERATORS; ++n) {
             (, uint256 weight) = operators.weightAt(n, era);
             if (weight != 0 && (choice % 16 == n || operators.ejectedIn(n) != 0)) mask |= 1 << n;
         }
     }
 
-    function _isQuorum(uint256 silent, uint256 era) private view returns (bool) {
+    function _isQuorum(uint256 silent, uint256 era) internal view returns (bool) {
         uint256 signed;
         uint256 total;
         for (uint256 n = 1; n <= OPERATORS; ++n) {
@@ -248,7 +222,7 @@ abstract contract MatchActions is TaskBase {
         return signed * 3 > total * 2;
     }
 
-    function _countLeases() private {
+    function _countLeases() internal {
         Vm.Log[] memory logs = vm.getRecordedLogs();
         for (uint256 i; i < logs.length; ++i) {
             if (logs[i].topics[0] == ILeaseBook.LeaseCreated.selector) ++leasesOf[uint256(logs[i].topics[1])];
@@ -265,7 +239,7 @@ abstract contract MatchActions is TaskBase {
     }
 
     /// @dev Mostly one of the last groups, where something can happen.
-    function _recent(uint256 pick) private view returns (uint256) {
+    function _recent(uint256 pick) internal view returns (uint256) {
         uint256 count = groups.length;
         return pick % 4 == 0 ? (pick / 4) % count : count - 1 - (pick / 4) % (count < 3 ? count : 3);
     }
