@@ -12,6 +12,7 @@ import {WrongActions} from "./WrongActions.sol";
 ///         X3 at the end, with no operator doing anything any more, every order ends matched, cancelled or refunded
 ///         X4 a challenge gives a pending lease to the best bid and leaves any other as it is (in WrongActions)
 ///         X5 who signed a wrong match loses half its stake at least, whatever else it was punished for (in WrongActions)
+/// forge-config: default.invariant.fail-on-revert = true
 contract MatchInvariants is WrongActions {
     function setUp() public virtual override {
         super.setUp();
@@ -34,7 +35,6 @@ contract MatchInvariants is WrongActions {
         (actions[13], actions[14]) = (this.accuseOfContradiction.selector, this.accuseOfAWrongMatch.selector);
     }
 
-    /// forge-config: default.invariant.fail-on-revert = true
     function invariant_matching() public view {
         // Only the last groups can have changed; all are looked at in the end.
         _checkGroups(groups.length > 4 ? groups.length - 4 : 0);
@@ -76,6 +76,7 @@ contract MatchInvariants is WrongActions {
 }
 
 /// @title  NoOperatorInvariants: the same market where nobody ever became an operator
+/// forge-config: default.invariant.fail-on-revert = true
 contract NoOperatorInvariants is MatchInvariants {
     function _operator(uint256) internal override {}
 
@@ -91,6 +92,7 @@ contract NoOperatorInvariants is MatchInvariants {
 }
 
 /// @title  LyingQuorumInvariants: the same market where liars are a quorum, until enough of them were punished
+/// forge-config: default.invariant.fail-on-revert = true
 contract LyingQuorumInvariants is MatchInvariants {
     function _operator(uint256 n) internal override {
         super._operator(n);
