@@ -94,9 +94,10 @@ interface IMatchTaskManager {
         external
         returns (uint256 matched);
 
-    /// @notice Anyone shows that a quorum's match is not the best stored bid. A pending lease goes to the right bid at once;
-    ///         a confirmed one stands, and its tenant, who may close it free of charge as ever, is owed the difference in
-    ///         price. A challenge without a case reverts.
+    /// @notice Anyone shows that a quorum's match is not the best stored bid. A pending lease goes to the right bid at once,
+    ///         unless its time to be confirmed has passed; a confirmed one stands, and its tenant, who may close it free of
+    ///         charge as ever, is owed the difference in price, over as long as it ran if it has ended. A challenge without
+    ///         a case reverts.
     /// @param response of the batch that made the match
     function challenge(uint256 order, Bid bid, bytes32 seed, bytes32 response) external;
     /// @notice After `challenge`: each of the operators loses half its stake for having signed, unless it did already.

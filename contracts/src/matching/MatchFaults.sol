@@ -57,7 +57,8 @@ abstract contract MatchFaults is MatchPenalties, MatchLimit, EIP712 {
         uint256 owed;
         (, uint256 w1) = LEASES.leaseWords(order);
         if (LeaseWord.isIn(w1, LeaseState.Pending)) {
-            amended = ORDERS.amend(order, best);
+            // One that nobody confirmed in time is to expire: it is not for another to have missed it.
+            if (block.timestamp <= LeaseWord.end(w1)) amended = ORDERS.amend(order, best);
         } else {
             owed = _lossOf(order, bid, best);
             _wrong[order].owed = owed;

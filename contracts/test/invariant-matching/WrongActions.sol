@@ -62,7 +62,8 @@ abstract contract WrongActions is Accuser {
         leases.confirm(order);
     }
 
-    /// @notice A pending lease goes to whom it belongs, or is closed when that cannot be paid; any other stays as it is.
+    /// @notice A pending lease goes to whom it belongs, or is closed when that cannot be paid; an overdue or any other one
+    ///         stays as it is.
     function challenge(uint256 pick) external {
         if (_wrongs.length == 0) return;
         Wrong storage w = _wrongs[_latest(pick)];
@@ -73,7 +74,7 @@ abstract contract WrongActions is Accuser {
         tasks.challenge(w.order, w.bid, w.seed, _responseTo(w));
         _countLeases();
         (uint256 to, uint256 after_) = leases.leaseWords(w.order);
-        if (w1.state() != LeaseState.Pending) {
+        if (w1.state() != LeaseState.Pending || vm.getBlockTimestamp() > w1.end()) {
             assertEq(to, w0, "X4");
             assertEq(after_, w1, "X4");
         } else if (after_.state() == LeaseState.Pending) {

@@ -92,6 +92,16 @@ contract MatchPenaltiesTest is TaskBase {
 
     // ---------------------------------------------------------------- what it lost
 
+    /// The provider that did not confirm in time missed it, and not the one whose it should have been.
+    function test_challenge_OfALeaseThatIsOverdue() public {
+        _matchWrongly();
+        skip(CONFIRM_WINDOW + 1);
+        _expectOwed(0);
+        assertEq(_w0(order).provider(), wrong.provider());
+        leases.expire(order);
+        assertEq(uint8(_reason(order)), uint8(CloseReason.NotConfirmed));
+    }
+
     /// Nobody confirmed, so nobody paid.
     function test_challenge_OfALeaseThatNeverRan() public {
         _matchWrongly();
