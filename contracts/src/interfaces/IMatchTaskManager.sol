@@ -69,6 +69,7 @@ interface IMatchTaskManager {
     event MatchSkipped(uint256 indexed order, Skip reason);
     /// `owed` wei of SPON to the tenant out of the signers' stakes.
     event MatchProvenWrong(uint256 indexed order, Bid wrong, Bid right, bool amended, uint256 owed);
+    /// `matter` is the order, or for two results that contradict each other the hash of the order's hash in them.
     event OperatorPunished(
         uint256 indexed operator, bytes32 indexed matter, uint256 slashed, uint256 toTenant, address reporter
     );

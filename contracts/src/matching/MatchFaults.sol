@@ -125,7 +125,8 @@ abstract contract MatchFaults is MatchPenalties, MatchLimit, EIP712 {
         _requireSigned(b);
         _requireLeaf(proofA, a.root, MatchMessage.leafOf(result, bids[0]));
         _requireLeaf(proofB, b.root, MatchMessage.leafOf(result, bids[1]));
-        _punish(a.operator, result.orderHash, 0);
+        // Hashed: an order's hash is what the reporter says, and could be the number of an order that it lied about.
+        _punish(a.operator, keccak256(abi.encode(result.orderHash)), 0);
     }
 
     // ---------------------------------------------------------------- views

@@ -19,8 +19,9 @@ import {MatchRewards} from "./MatchRewards.sol";
 
 /// @title  MatchPenalties: what a proven fault costs, and who gets it (SP-15)
 /// @notice Who signed a wrong result loses half its stake, once for each order. The tenant's loss is paid out of that
-///         first, then who showed it, together at most half of what was taken; the rest is burnt. Who shows it gets at
-///         most half of what the operator's owner loses: an owner that shows itself does not live on its delegators.
+///         first, then who showed the first of its faults, together at most half of what was taken; the rest is burnt. Who
+///         shows it gets at most half of what the operator's owner loses: an owner that shows itself does not live on its
+///         delegators.
 abstract contract MatchPenalties is MatchRewards {
     using BidWord for Bid;
     using OrderWord for uint256;
@@ -29,7 +30,7 @@ abstract contract MatchPenalties is MatchRewards {
     uint256 internal constant SPON_ID = 0;
     /// Half the stake of who signed.
     uint256 internal constant SLASHED_PART = 2;
-    /// Of what the owner loses itself.
+    /// Half of what the owner loses itself.
     uint256 private constant REPORTERS_PART = 2;
 
     struct Wrong {
@@ -85,7 +86,7 @@ abstract contract MatchPenalties is MatchRewards {
         (uint256 active,, uint256 thawing,) = STAKING.poolOf(operator);
         uint256 half = (active + thawing) / SLASHED_PART;
         uint256 owed = _wrong[order].owed;
-        uint256 wanted = owed + _ownersLoss(operator) / REPORTERS_PART;
+        uint256 wanted = owed + _reportersPart(operator);
         (uint256 slashed, uint256 reward) = STAKING.slashForReward(operator, half, matter, wanted);
         uint256 toTenant = Math.min(reward, owed);
         if (toTenant != 0) {
@@ -97,11 +98,13 @@ abstract contract MatchPenalties is MatchRewards {
         emit OperatorPunished(operator, matter, slashed, toTenant, msg.sender);
     }
 
-    /// @dev Of its stake that does not thaw, which is what can be told to be its own; with what its first deposit left to
-    ///      nobody, so that an operator without delegators pays in full.
-    function _ownersLoss(uint256 operator) private view returns (uint256) {
+    /// @dev Half of what the owner loses itself: of its stake that does not thaw, which is what can be told to be its own, and
+    ///      of what its first deposit left to nobody. Only the fault that removes an operator is paid for, or a liar that
+    ///      contradicts itself on and on would have its stake back before its tenants come.
+    function _reportersPart(uint256 operator) private view returns (uint256) {
+        if (OPERATORS.ejectedIn(operator) != 0) return 0;
         (uint256 own,) = STAKING.stakeOf(operator);
-        return (own + STAKING.DEAD_SHARES()) / SLASHED_PART;
+        return (own + STAKING.DEAD_SHARES()) / SLASHED_PART / REPORTERS_PART;
     }
 
     function _pay(address to, uint256 amount) private {

@@ -290,7 +290,8 @@ contract MatchFaultsTest is TaskBase {
         (Share memory a, Share memory b) = (_shareOfLeaf(6, r, 11), _shareOfLeaf(6, r, 12));
         tasks.proveEquivocation(a, b, r, [uint256(11), 12], new bytes32[](0), new bytes32[](0));
         assertEq(_staked(6), STAKE / 2);
-        vm.expectRevert(abi.encodeWithSelector(IMatchTaskManager.MatchTasks_AlreadyPunished.selector, 6, r.orderHash));
+        bytes32 matter = keccak256(abi.encode(r.orderHash));
+        vm.expectRevert(abi.encodeWithSelector(IMatchTaskManager.MatchTasks_AlreadyPunished.selector, 6, matter));
         tasks.proveEquivocation(a, b, r, [uint256(11), 12], new bytes32[](0), new bytes32[](0));
     }
 

@@ -90,6 +90,21 @@ contract MatchPenaltiesTest is TaskBase {
         tasks.punishSigners(order, digest, era, "", _list(4, 3, 2, 1));
     }
 
+    /// A liar that contradicts itself about something with the number of an order is not done with the order by that.
+    function test_punishSigners_WhoContradictedItselfBefore() public {
+        _matchWrongly();
+        vm.prank(_hotKey(2));
+        leases.confirm(order);
+        tasks.challenge(order, wrong, seed, response);
+        Result memory r = _result(order);
+        r.orderHash = bytes32(order);
+        (Share memory a, Share memory b) = (_shareOfLeaf(1, r, 11), _shareOfLeaf(1, r, 12));
+        tasks.proveEquivocation(a, b, r, [uint256(11), 12], new bytes32[](0), new bytes32[](0));
+        _punish(_list(1, 1, 1, 1));
+        assertEq(_staked(1), STAKE / 4);
+        assertEq(spon.balanceOf(tenant), STAKE / 8);
+    }
+
     // ---------------------------------------------------------------- what it lost
 
     /// The provider that did not confirm in time missed it, and not the one whose it should have been.
@@ -143,6 +158,26 @@ contract MatchPenaltiesTest is TaskBase {
         assertEq(_staked(1), 5 * STAKE);
         assertEq(spon.balanceOf(reporter), STAKE / 4);
         assertEq(spon.totalSupply(), supply - 5 * STAKE + STAKE / 4);
+    }
+
+    /// A liar cannot have its stake back as the reporter of one contradiction after another before its tenants come.
+    function test_reporter_IsPaidForTheFirstFaultAlone() public {
+        _matchWrongly();
+        vm.prank(_hotKey(2));
+        leases.confirm(order);
+        Result memory r = _result(order);
+        for (uint256 i; i < 3; ++i) {
+            r.orderHash = bytes32(i);
+            (Share memory a, Share memory b) = (_shareOfLeaf(1, r, 11), _shareOfLeaf(1, r, 12));
+            vm.prank(reporter);
+            tasks.proveEquivocation(a, b, r, [uint256(11), 12], new bytes32[](0), new bytes32[](0));
+            assertEq(spon.balanceOf(reporter), STAKE / 4);
+            assertEq(_staked(1), STAKE >> i + 1);
+        }
+        tasks.challenge(order, wrong, seed, response);
+        _punish(_list(1, 1, 1, 1));
+        assertEq(spon.balanceOf(reporter), STAKE / 4);
+        assertEq(spon.balanceOf(tenant), STAKE / 32);
     }
 
     /// What is thawing may be anybody's: of that nobody is paid but a tenant.
