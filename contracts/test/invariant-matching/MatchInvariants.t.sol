@@ -104,13 +104,13 @@ contract LyingQuorumInvariants is MatchInvariants {
     }
 
     function _actions() internal pure override returns (bytes4[] memory actions) {
-        actions = new bytes4[](15);
+        actions = new bytes4[](16);
         (actions[0], actions[1], actions[2]) = (this.open.selector, this.close.selector, this.wait.selector);
         (actions[3], actions[4], actions[5]) = (this.nextEra.selector, this.resolve.selector, this.sign.selector);
         (actions[6], actions[7], actions[8]) =
         (this.reorg.selector, this.respond.selector, this.respondWrongly.selector);
         (actions[9], actions[10], actions[11]) = (this.confirm.selector, this.challenge.selector, this.punish.selector);
         (actions[12], actions[13]) = (this.accuseOfAWrongMatch.selector, this.accuseOfSigning.selector);
-        actions[14] = this.exit.selector;
+        (actions[14], actions[15]) = (this.exit.selector, this.contradict.selector);
     }
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.37;
 
-import {Match} from "../../src/interfaces/IMatchTaskManager.sol";
+import {Match, Result, Share} from "../../src/interfaces/IMatchTaskManager.sol";
 import {Quorum} from "../../src/interfaces/IOperatorRegistry.sol";
 import {LeaseWord} from "../../src/lib/LeaseWord.sol";
 import {Bid, LeaseState} from "../../src/lib/Types.sol";
+import {MatchMessage} from "../../src/matching/MatchMessage.sol";
 import {Accuser} from "./Accuser.sol";
 
 /// @title  WrongActions: liars that are a quorum by themselves match wrongly; some of it is challenged, some signers punished
@@ -20,6 +21,7 @@ abstract contract WrongActions is Accuser {
         bytes32 seed;
         bytes32 digest;
         uint256 era;
+        uint256 silent;
         bytes nonSigners;
         bool challenged;
     }
@@ -50,7 +52,7 @@ abstract contract WrongActions is Accuser {
         tasks.respondBatch(_closeBlock(order), root, quorum, matches);
         _countLeases();
         // Left out when it is worth more than the liars may lose.
-        if (!_isOpen(order)) _wrongs.push(Wrong(order, other, seed, digest, era, quorum.nonSigners, false));
+        if (!_isOpen(order)) _wrongs.push(Wrong(order, other, seed, digest, era, silent, quorum.nonSigners, false));
     }
 
     function confirm(uint256 pick) external {
@@ -85,14 +87,35 @@ abstract contract WrongActions is Accuser {
     function punish(uint256 pick, uint256 operator) external {
         if (_wrongs.length == 0) return;
         Wrong storage w = _wrongs[_latest(pick)];
-        operator = operator % (OPERATORS - _honest()) + _honest() + 1;
-        bool signed = operators.ejectedIn(operator) == 0; // else it may have been silent
+        operator = _liar(operator);
+        (, uint256 weight) = operators.weightAt(operator, w.era);
+        bool signed = weight != 0 && w.silent >> operator & 1 == 0;
         if (!w.challenged || !signed || _wasPunished[w.order][operator]) return;
         _wasPunished[w.order][operator] = true;
         uint256 before = _staked(operator);
         vm.prank(reporter);
         tasks.punishSigners(w.order, w.digest, w.era, w.nonSigners, _one(operator));
         assertLe(_staked(operator), before - before / 2, "X5");
+    }
+
+    /// @notice A liar shows a contradiction of its own about anything, the number of an order that it lied about among it.
+    function contradict(uint256 pick, uint256 operator) external {
+        if (_wrongs.length == 0 || pick % 4 != 0) return; // seldom, or there would soon be no quorum
+        Wrong storage w = _wrongs[_latest(pick)];
+        operator = _liar(operator);
+        (, uint256 weight) = operators.weightAt(operator, w.era);
+        if (weight == 0) return;
+        Result memory result;
+        result.orderHash = bytes32(w.order);
+        Share[2] memory shares;
+        for (uint256 i; i < 2; ++i) {
+            (shares[i].operator, shares[i].setEra) = (uint32(operator), uint32(w.era));
+            shares[i].root = MatchMessage.leafOf(result, i);
+            shares[i].signature = _sign(_secretOf(operator), tasks.rootDigest(0, w.era, shares[i].root));
+        }
+        bytes32[] memory none;
+        // Once for each order.
+        try tasks.proveEquivocation(shares[0], shares[1], result, [uint256(0), 1], none, none) {} catch {}
     }
 
     /// @notice One of the honest as a signer of what the liars signed, under any list of silent ones.
@@ -110,6 +133,10 @@ abstract contract WrongActions is Accuser {
     }
 
     // ---------------------------------------------------------------- internals
+
+    function _liar(uint256 pick) private view returns (uint256) {
+        return pick % (OPERATORS - _honest()) + _honest() + 1;
+    }
 
     function _honestMembers(uint256 era) private view returns (uint256 mask) {
         for (uint256 n = 1; n <= _honest(); ++n) {
