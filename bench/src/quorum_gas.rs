@@ -1,6 +1,7 @@
 //! What matching by a quorum costs in gas, by the receipts of whole transactions on a real Anvil: the check of a quorum,
-//! batches of orders, and orders with many bids, resolved and challenged. First times are not counted: an operators' era,
-//! a keeper's ledger and a window's sum are written once and then used by everybody.
+//! batches of orders, and orders with many bids, resolved and challenged. What has a bound is not a first time: an
+//! operators' era, a keeper's ledger and a window's sum are written once and then used by everybody. First times, silent
+//! operators, deep trees and confirmed leases are reported beside it, indented.
 
 mod world;
 
@@ -9,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use iono_bindings::{IMatchTaskManager, IOperatorRegistry, IOrderBook};
 use iono_matching::Bid;
 use iono_primitives::OrderId;
+use iono_testkit::Ballot;
 
 use crate::figure::Figure;
 use world::World;
@@ -118,7 +120,8 @@ async fn silent_batches(world: &World) -> Result<Vec<Figure>> {
 
 /// Gas for each of the first `count` orders of a task in one batch.
 async fn respond(world: &World, task: &[OrderId], count: usize, silent: u32) -> Result<u64> {
-    let mut call = world.batch(task, silent, |_, best| best).await?;
+    let ballot = Ballot::honest(world.net.anvil.provider(), &world.net.book, task).await?;
+    let mut call = world.batch(&ballot, silent).await?;
     call.matches.truncate(count);
     let receipt = world.send(world.net.book.match_task_manager, call).await?;
     let responded = receipt.decoded_log::<IMatchTaskManager::BatchResponded>().context("no batch")?;
@@ -152,8 +155,8 @@ async fn crowds(world: &World) -> Result<Vec<Figure>> {
 /// Gas of a challenge of what a quorum signed, before or after the provider confirmed the lease.
 async fn challenge(world: &World, bids: usize, confirmed: bool) -> Result<u64> {
     let (order, tasks) = (world.crowded(bids).await?, world.net.book.match_task_manager);
-    let losing = |bids: &[Bid], best| bids.iter().copied().find(|bid| *bid != best).unwrap_or(best);
-    let wrong = world.batch(&[order], 0, losing).await?;
+    let ballot = Ballot::lying(world.net.anvil.provider(), &world.net.book, &[order]).await?;
+    let wrong = world.batch(&ballot, 0).await?;
     let winner = Bid(wrong.matches[0].bid).provider();
     let call = world::challenge_of(order, &world.send(tasks, wrong).await?)?;
     if confirmed {

@@ -4,20 +4,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use alloy::eips::BlockId;
-use alloy::primitives::U256;
-use alloy::providers::Provider as _;
 use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
-use iono_bindings::{IMatchTaskManager, IOrderBook, IRandomness, OrderWords};
+use iono_bindings::IMatchTaskManager;
 use iono_bls::SecretKey;
 use iono_identity::{Passphrase, bls_keystore};
-use iono_matching::Bid;
 use iono_primitives::OrderId;
-use iono_quorum::{Anchor, Domain, ShareResult, SignedShare, Tree, message};
-use iono_testkit::{events, free_port};
-use serde_json::Value;
+use iono_quorum::SignedShare;
+use iono_testkit::{Ballot, events, free_port};
 
 use crate::cli::number;
 use crate::{Iono, Matchmaker, Network};
@@ -35,8 +30,6 @@ pub struct Operator {
     pub endpoint: String,
     /// Its process.
     pub matchmaker: Matchmaker,
-    /// Its owner's `iono`.
-    pub owner: Iono,
     key_file: PathBuf,
 }
 
@@ -72,7 +65,7 @@ impl Network {
             passphrase.display()
         );
         let matchmaker = self.matchmaker_with(&name, hot, &config).await?;
-        Ok(Operator { number: number.parse()?, endpoint, matchmaker, owner, key_file })
+        Ok(Operator { number: number.parse()?, endpoint, matchmaker, key_file })
     }
 
     /// Somebody with a key, ether and SPON.
@@ -95,47 +88,15 @@ impl Network {
         Ok(batches.iter().map(|batch| batch.event.matched.to::<u64>()).sum())
     }
 
-    /// Tells others than an operator's own that a losing bid has won every order of a closing block, by a share of that
-    /// operator with all that proves it. `None` when no order of the block has two bids.
+    /// A share of an operator which says that a losing bid has won an order, with all that proves it.
     ///
     /// # Errors
-    /// When the chain does not answer.
-    pub async fn lie(&self, liar: &Operator, orders: &[OrderId]) -> Result<Option<SignedShare>> {
-        let (chain, book) = (self.anvil.provider(), &self.book);
-        let order_book = IOrderBook::new(book.order_book, chain);
-        let (mut leaves, mut results, mut task) = (Vec::new(), Vec::new(), None);
-        for order in orders {
-            let read = order_book.orderWords((*order).into()).call().await?;
-            let words = [read.word0, read.word1];
-            let OrderWords { close_block, set_era, .. } = OrderWords::read(words);
-            let bids = order_book.bidsOf((*order).into()).call().await?;
-            let anchor = self.anchor(close_block).await?;
-            let best = order_book.bestOf((*order).into(), anchor.seed).call().await?;
-            let Some(losing) = bids.into_iter().find(|bid| *bid != best) else { continue };
-            ensure!(*task.get_or_insert((close_block, set_era)) == (close_block, set_era), "two tasks");
-            leaves.push(message::leaf(*order, words, Bid(losing), &anchor));
-            results.push(ShareResult { order: *order, bid: losing });
-        }
-        let (Some((close_block, set_era)), Some(tree)) = (task, Tree::new(leaves)) else { return Ok(None) };
-        let domain = Domain { chain_id: book.chain_id, tasks: book.match_task_manager };
-        let digest = domain.root_digest(close_block, set_era, tree.root());
-        let signature = liar.secret().await?.sign(digest.as_slice()).to_bytes().to_vec().into();
-        Ok(Some(SignedShare {
-            operator: liar.number,
-            set_era,
-            close_block,
-            root: tree.root(),
-            signature,
-            results,
-        }))
-    }
-
-    async fn anchor(&self, close_block: u64) -> Result<Anchor> {
-        let chain = self.anvil.provider();
-        let block = chain.get_block_by_number(close_block.into()).await?.context("no closing block")?;
-        let randomness = IRandomness::new(self.book.randomness, chain);
-        let seed = randomness.seedOf(U256::from(close_block + 1)).block(BlockId::pending()).call().await?;
-        Ok(Anchor { close_hash: block.header.hash, seed })
+    /// When the chain does not answer, or the order has no two bids.
+    pub async fn lie(&self, liar: &Operator, order: OrderId) -> Result<SignedShare> {
+        let (chain, orders) = (self.anvil.provider(), [order]);
+        let ballot = Ballot::lying(chain, &self.book, &orders).await?;
+        ensure!(ballot.orders[0].bids.len() > 1, "order {order} has no losing bid");
+        Ok(ballot.share(liar.number, &liar.secret().await?))
     }
 }
 
@@ -152,14 +113,6 @@ impl Operator {
     pub async fn post(&self, share: &SignedShare) -> Result<u16> {
         let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
         Ok(client.post(format!("{}/v1/shares", self.endpoint)).json(share).send().await?.status().as_u16())
-    }
-
-    /// The tasks that it knows.
-    ///
-    /// # Errors
-    /// When it does not answer.
-    pub async fn tasks(&self) -> Result<Vec<Value>> {
-        Ok(reqwest::get(format!("{}/v1/tasks", self.endpoint)).await?.json().await?)
     }
 }
 

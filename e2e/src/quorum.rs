@@ -28,11 +28,11 @@ const SOON: Duration = Duration::from_secs(60);
 pub struct Trial {
     /// Operators in the set.
     pub operators: u64,
-    /// How many of them were killed or lied.
+    /// How many of them run no honest daemon any more: killed, or lying.
     pub operators_faulty: u64,
     /// Orders that a quorum matched after that.
     pub matches_after_fault: u64,
-    /// Operators that lost half their stake for a lie.
+    /// Times that an operator lost half its stake.
     pub liars_slashed: u64,
     /// Number of the operator that lied.
     pub liar: u32,
@@ -63,8 +63,7 @@ pub async fn trial(
     operators[liar].matchmaker.daemon.kill().await?;
     tell(&format!("operator {}", operators[dead].number), "is killed", None, "SIGKILL; its turns pass");
 
-    let share =
-        network.lie(&operators[liar], &[OrderId(first)]).await?.context("no two bids to lie about")?;
+    let share = network.lie(&operators[liar], OrderId(first)).await?;
     let number = operators[liar].number;
     for operator in &operators[1..liar] {
         let status = operator.post(&share).await?;
@@ -90,11 +89,13 @@ pub async fn trial(
         tell("operators", &format!("match round {round}"), Some((batch.block, batch.gas)), &note);
     }
     let matches_after_fault = network.matched_by_quorum().await? - before;
+    let ended = operators.iter().filter(|operator| operator.matchmaker.daemon.pid().is_none()).count();
+    let punished = events::all::<IMatchTaskManager::OperatorPunished>(chain, tasks).await?;
     Ok(Trial {
         operators: operators.len() as u64,
-        operators_faulty: 2,
+        operators_faulty: ended as u64,
         matches_after_fault,
-        liars_slashed: 1,
+        liars_slashed: punished.len() as u64,
         liar: number,
     })
 }

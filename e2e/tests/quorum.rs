@@ -40,7 +40,7 @@ async fn seven_operators_match_with_one_dead_and_one_lying() {
         assert_eq!(stake, if is_liar { whole / U256::from(2) } else { whole }, "operator {number}");
     }
     // Every match of the quorum by its own event; all eleven orders became leases that were served.
-    let event = "BatchResponded(bytes32,uint256,uint256,bytes32,uint256,uint256)";
+    let event = "BatchResponded(bytes32,uint256,uint256,bytes32,uint256,uint256,bytes32[])";
     let batches = cast::logs(&rpc, &book.match_task_manager.to_string(), event).await.unwrap();
     let matched: U256 = batches.iter().map(|data| word(data, 3)).sum();
     let orders = TENANTS as u64 * 2 + 1;

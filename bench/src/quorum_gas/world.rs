@@ -3,22 +3,18 @@
 use alloy::eips::BlockNumberOrTag;
 use alloy::network::Ethereum;
 use alloy::primitives::aliases::U80;
-use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy::primitives::{Address, B256, Bytes, keccak256};
 use alloy::providers::ext::AnvilApi as _;
 use alloy::providers::{PendingTransactionBuilder, Provider as _};
-use alloy::rpc::types::{Filter, TransactionReceipt, TransactionRequest};
+use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::SolCall;
 use anyhow::{Context, Result, ensure};
-use iono_bindings::{
-    ILeaseBook, IMatchPolicy, IMatchTaskManager, IOrderBook, IRandomness, Match, OrderWords, Quorum,
-    revert_in,
-};
+use iono_bindings::{ILeaseBook, IMatchTaskManager, IOperatorRegistry, IOrderBook, Quorum};
 use iono_bls::SecretKey;
-use iono_matching::{Bid, SLOTS, Weights, slot_of};
+use iono_matching::{SLOTS, slot_of};
 use iono_primitives::{OrderId, Rate, WalletId};
-use iono_quorum::{Anchor, Domain, OperatorSet, Roster, Tree, message, rank};
-use iono_testkit::{Devnet, ProviderSetup};
+use iono_testkit::{Ballot, Devnet, ProviderSetup, ballot};
 
 /// Of equal weight: twenty silent ones leave more than two thirds.
 pub(super) const OPERATORS: u8 = 64;
@@ -47,9 +43,8 @@ impl World {
         let mut providers = Vec::new();
         for _ in 0..PROVIDERS {
             let hot = PrivateKeySigner::random();
-            let stake = STAKE;
             let setup =
-                ProviderSetup { stake, ..ProviderSetup::new(PrivateKeySigner::random(), hot.clone()) };
+                ProviderSetup { stake: STAKE, ..ProviderSetup::new(PrivateKeySigner::random(), hot.clone()) };
             providers.push((net.provider(&setup).await?.0, hot));
         }
         let secrets: Vec<SecretKey> =
@@ -172,87 +167,28 @@ impl World {
         Ok(())
     }
 
-    /// A batch for orders of one closing block that all sign but so many; `choose` names each one's bid among its bids and
-    /// the best of them.
+    /// A batch for a ballot that all sign but so many.
     pub(super) async fn batch(
         &self,
-        orders: &[OrderId],
+        ballot: &Ballot,
         silent: u32,
-        choose: impl Fn(&[Bid], Bid) -> Bid,
     ) -> Result<IMatchTaskManager::respondBatchCall> {
-        let chain = self.net.anvil.provider();
-        let book = IOrderBook::new(self.net.book.order_book, chain);
-        let policies = IMatchPolicy::new(self.net.book.match_policy, chain);
-        let (mut leaves, mut chosen, mut task) = (Vec::new(), Vec::new(), None);
-        for order in orders {
-            let read = book.orderWords((*order).into()).call().await?;
-            let words = [read.word0, read.word1];
-            let OrderWords { close_block, set_era, policy, .. } = OrderWords::read(words);
-            let anchor = self.anchor(close_block).await?;
-            let weights = Weights::from_word(policies.weightsOf(U256::from(policy)).call().await?);
-            let bids: Vec<Bid> = book.bidsOf((*order).into()).call().await?.into_iter().map(Bid).collect();
-            let best = rank(*order, words, weights, &bids, &anchor).context("no bid")?.bid;
-            let bid = choose(&bids, best);
-            leaves.push(message::leaf(*order, words, bid, &anchor));
-            chosen.push((*order, bid));
-            ensure!(*task.get_or_insert((close_block, set_era)) == (close_block, set_era), "several tasks");
-        }
-        let ((close_block, era), tree) = (task.context("no order")?, Tree::new(leaves).context("no order")?);
-        let digest = self.domain().root_digest(close_block, era, tree.root());
-        let quorum = self.quorum(era, digest, silent).await?;
-        let matches = chosen.into_iter().enumerate().map(|(index, (order, bid))| Match {
-            order: order.into(),
-            bid: bid.0,
-            proof: tree.proof(index),
-        });
-        let (close, root) = (U256::from(close_block), tree.root());
-        Ok(IMatchTaskManager::respondBatchCall {
-            closeBlock: close,
-            root,
-            quorum,
-            matches: matches.collect(),
-        })
-    }
-
-    async fn anchor(&self, close_block: u64) -> Result<Anchor> {
-        let chain = self.net.anvil.provider();
-        let block = chain.get_block_by_number(close_block.into()).await?.context("no closing block")?;
-        let randomness = IRandomness::new(self.net.book.randomness, chain);
-        let seed = randomness.seedOf(U256::from(close_block + 1)).call().await;
-        let seed = seed.map_err(|error| match revert_in(&error) {
-            Some(explained) => anyhow::anyhow!("{}: {explained}", explained.code),
-            None => error.into(),
-        })?;
-        Ok(Anchor { close_hash: block.header.hash, seed })
-    }
-
-    fn domain(&self) -> Domain {
-        Domain { chain_id: self.net.book.chain_id, tasks: self.net.book.match_task_manager }
+        let roster = ballot::roster(self.net.anvil.provider(), &self.net.book).await?;
+        let secret_of =
+            |operator: u32| (operator > silent).then(|| self.secrets[operator as usize - 1].clone());
+        Ok(ballot.batch(ballot.quorum(&roster, secret_of)?))
     }
 
     /// A digest and a quorum over it, with so many operators silent.
     pub(super) async fn quorum_over_anything(&self, silent: u32) -> Result<(B256, Quorum)> {
-        let registry =
-            iono_bindings::IOperatorRegistry::new(self.net.book.operator_registry, self.net.anvil.provider());
-        let era = registry.currentEra().call().await?.to();
+        let (chain, book) = (self.net.anvil.provider(), &self.net.book);
+        let era = IOperatorRegistry::new(book.operator_registry, chain).currentEra().call().await?.to();
+        let set = ballot::roster(chain, book).await?.set_at(era).context("no operators")?;
         let digest = keccak256("a digest");
-        Ok((digest, self.quorum(era, digest, silent).await?))
-    }
-
-    async fn quorum(&self, era: u32, digest: B256, silent: u32) -> Result<Quorum> {
-        let set = self.set(era).await?;
         let sign = |operator: u32| {
             (operator > silent).then(|| self.secrets[operator as usize - 1].sign(digest.as_slice()))
         };
-        Ok(set.quorum(sign)?)
-    }
-
-    async fn set(&self, era: u32) -> Result<OperatorSet> {
-        let filter = Filter::new().address(self.net.book.operator_registry).from_block(0);
-        let mut roster = Roster::default();
-        let logs = self.net.anvil.provider().get_logs(&filter).await?;
-        logs.iter().for_each(|log| roster.apply(&log.inner));
-        roster.set_at(era).context("no operators")
+        Ok((digest, set.quorum(sign)?))
     }
 }
 

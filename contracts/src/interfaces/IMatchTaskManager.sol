@@ -63,8 +63,16 @@ interface IMatchTaskManager {
         Refused // by OrderBook
     }
 
+    /// `silent` has the hashes of the keys of members that did not sign: whoever finds a match wrong can name the others,
+    /// through whatever contract the batch came.
     event BatchResponded(
-        bytes32 indexed response, uint256 closeBlock, uint256 setEra, bytes32 root, uint256 matched, uint256 signed
+        bytes32 indexed response,
+        uint256 closeBlock,
+        uint256 setEra,
+        bytes32 root,
+        uint256 matched,
+        uint256 signed,
+        bytes32[] silent
     );
     event MatchSkipped(uint256 indexed order, Skip reason);
     /// `owed` wei of SPON to the tenant out of the signers' stakes.

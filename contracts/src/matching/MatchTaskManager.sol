@@ -58,7 +58,7 @@ contract MatchTaskManager is MatchFaults {
         }
         _payOut(batch, signed, silent);
         _spend(batch.value);
-        emit BatchResponded(batch.response, closeBlock, batch.result.setEra, root, batch.matched, signed);
+        emit BatchResponded(batch.response, closeBlock, batch.result.setEra, root, batch.matched, signed, silent);
         return batch.matched;
     }
 

@@ -52,10 +52,12 @@ contract MatchTaskManagerTest is TaskBase {
         bytes32 root = _plant(matches);
         uint256 closeBlock = _closeBlock(ids[0]);
         uint256 era = _eraOf(ids[0]);
+        bytes32[] memory silent = new bytes32[](1);
+        silent[0] = operators.keyHashOf(2);
         vm.expectEmit(address(orders));
         emit IOrderBook.OrderMatched(ids[0], 1, matches[0].bid, _seed(ids[0]), address(tasks));
         vm.expectEmit(address(tasks));
-        emit IMatchTaskManager.BatchResponded(response, closeBlock, era, root, 1, 6 * STAKE);
+        emit IMatchTaskManager.BatchResponded(response, closeBlock, era, root, 1, 6 * STAKE, silent);
         _respond(matches, 1 << 2);
         (,, bytes32 digest) = orders.orderWords(ids[0]);
         assertEq(digest, keccak256(abi.encode(ids[0], matches[0].bid, _seed(ids[0]), response)));

@@ -1,6 +1,8 @@
 //! A set of operators and the quorum that its members' shares make.
 
-use alloy::primitives::{B256, keccak256};
+use std::collections::BTreeSet;
+
+use alloy::primitives::{B256, Bytes, keccak256};
 use iono_bindings::Quorum;
 use iono_bls::{BlsError, PublicKey, Signature};
 
@@ -18,7 +20,9 @@ pub struct Member {
 }
 
 impl Member {
-    fn key_hash(&self) -> B256 {
+    /// By which `OperatorRegistry` knows the key.
+    #[must_use]
+    pub fn key_hash(&self) -> B256 {
         keccak256(self.key.to_bytes())
     }
 }
@@ -70,7 +74,7 @@ impl OperatorSet {
     /// [`QuorumError`] when they are too few.
     pub fn quorum(&self, share_of: impl Fn(u32) -> Option<Signature>) -> Result<Quorum, QuorumError> {
         let mut signatures = Vec::new();
-        let mut silent = Vec::new();
+        let mut silent = BTreeSet::new();
         let mut signed = 0;
         for member in &self.members {
             match share_of(member.operator) {
@@ -78,23 +82,33 @@ impl OperatorSet {
                     signatures.push(signature);
                     signed += member.weight;
                 }
-                None => silent.push(member),
+                None => drop(silent.insert(member.key_hash())),
             }
         }
         if !self.is_quorum(signed) {
             return Err(QuorumError::TooLight { signed, total: self.weight() });
         }
-        silent.sort_by_key(|member| member.key_hash());
-        let entry =
-            |member: &&Member| [member.point.to_be_bytes().as_slice(), &member.key.to_bytes()].concat();
         let keys: Vec<PublicKey> = self.members.iter().map(|member| member.key).collect();
         Ok(Quorum {
             era: self.era,
             point: self.point,
             key: PublicKey::aggregate(&keys)?.to_bytes().into(),
             signature: Signature::aggregate(&signatures)?.to_bytes().into(),
-            nonSigners: silent.iter().flat_map(entry).collect::<Vec<u8>>().into(),
+            nonSigners: self.non_signers(&silent),
         })
+    }
+
+    /// Those members as `MatchTaskManager` takes them: by key hash, index of the weight and key of each.
+    #[must_use]
+    pub fn non_signers(&self, silent: &BTreeSet<B256>) -> Bytes {
+        let mut members: Vec<(B256, &Member)> =
+            self.members.iter().map(|member| (member.key_hash(), member)).collect();
+        members.retain(|(hash, _)| silent.contains(hash));
+        members.sort_by_key(|(hash, _)| *hash);
+        let entry = |(_, member): &(B256, &Member)| {
+            [member.point.to_be_bytes().as_slice(), &member.key.to_bytes()].concat()
+        };
+        members.iter().flat_map(entry).collect::<Vec<u8>>().into()
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::fs::File;
 use std::process::{Child, Command, Stdio};
 
 use common::{Docker, IMAGE, output};
@@ -17,11 +18,15 @@ const PUBLIC: &str = "203.0.113.77";
 const FORBIDDEN: [&str; 6] =
     ["10.99.7.7", "172.30.7.7", "192.168.177.7", "100.64.7.7", "169.254.169.254", "198.18.7.7"];
 
+const NAMESPACE: &str = "iono-test-egress";
+const VETH: &str = "iono-egress-a";
+const PEER: &str = "iono-egress-b";
+
 /// A network namespace with a web server at all these addresses, routed to through the host.
 struct Outside {
-    name: String,
-    veth: String,
-    server: Child,
+    server: Option<Child>,
+    /// The addresses are the host's own, so that one test at a time can have them.
+    _lock: File,
 }
 
 fn ip(line: &str) {
@@ -31,35 +36,45 @@ fn ip(line: &str) {
 
 impl Outside {
     fn new() -> Self {
-        let id = std::process::id();
-        let (name, veth, peer) = (format!("iono-test-{id}"), format!("it{id}a"), format!("it{id}b"));
-        ip(&format!("netns add {name}"));
-        ip(&format!("link add {veth} type veth peer name {peer} netns {name}"));
-        ip(&format!("addr add 203.0.113.1/24 dev {veth}"));
-        ip(&format!("link set {veth} up"));
-        ip(&format!("-n {name} link set {peer} up"));
-        ip(&format!("-n {name} link set lo up"));
-        ip(&format!("-n {name} addr add {PUBLIC}/24 dev {peer}"));
-        ip(&format!("-n {name} route add default via 203.0.113.1"));
+        let lock = File::create(std::env::temp_dir().join("iono-test-egress.lock")).unwrap();
+        lock.lock().unwrap();
+        let mut outside = Self { server: None, _lock: lock };
+        // What a test that was killed has left.
+        outside.remove();
+        ip(&format!("netns add {NAMESPACE}"));
+        ip(&format!("link add {VETH} type veth peer name {PEER} netns {NAMESPACE}"));
+        ip(&format!("addr add 203.0.113.1/24 dev {VETH}"));
+        ip(&format!("link set {VETH} up"));
+        ip(&format!("-n {NAMESPACE} link set {PEER} up"));
+        ip(&format!("-n {NAMESPACE} link set lo up"));
+        ip(&format!("-n {NAMESPACE} addr add {PUBLIC}/24 dev {PEER}"));
+        ip(&format!("-n {NAMESPACE} route add default via 203.0.113.1"));
         for address in FORBIDDEN {
-            ip(&format!("-n {name} addr add {address}/32 dev lo"));
-            ip(&format!("route add {address}/32 via {PUBLIC} dev {veth}"));
+            ip(&format!("-n {NAMESPACE} addr add {address}/32 dev lo"));
+            ip(&format!("route replace {address}/32 via {PUBLIC} dev {VETH}"));
         }
         let server = Command::new("ip")
-            .args(["netns", "exec", &name, "busybox", "httpd", "-f", "-p", "80", "-h", "/etc"])
+            .args(["netns", "exec", NAMESPACE, "busybox", "httpd", "-f", "-p", "80", "-h", "/etc"])
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        Self { name, veth, server }
+        outside.server = Some(server);
+        outside
+    }
+
+    fn remove(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            drop(server.kill());
+            drop(server.wait());
+        }
+        output("ip", &["link", "del", VETH]);
+        output("ip", &["netns", "del", NAMESPACE]);
     }
 }
 
 impl Drop for Outside {
     fn drop(&mut self) {
-        drop(self.server.kill());
-        drop(self.server.wait());
-        output("ip", &["link", "del", &self.veth]);
-        output("ip", &["netns", "del", &self.name]);
+        self.remove();
     }
 }
 

@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod anvil;
+pub mod ballot;
 pub mod daemon;
 pub mod devnet;
 pub mod docker;
@@ -16,6 +17,7 @@ pub mod proxy;
 pub mod registry;
 
 pub use anvil::Anvil;
+pub use ballot::Ballot;
 pub use daemon::Daemon;
 pub use devnet::{Devnet, ProviderSetup};
 pub use paths::{binary, cache_dir, free_port, repo_root};

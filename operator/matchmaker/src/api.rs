@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -19,6 +20,7 @@ use iono_quorum::SignedShare;
 use iono_telemetry::Shutdown;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot, watch};
+use tower_http::timeout::TimeoutLayer;
 
 use crate::operator::{Delivery, Reply};
 use crate::task::TaskStatus;
@@ -36,8 +38,9 @@ const HOUSEKEEPING: Duration = Duration::from_secs(60);
 struct Shared {
     inbox: mpsc::Sender<Delivery>,
     board: watch::Receiver<Arc<Vec<TaskStatus>>>,
-    meter: Arc<DefaultKeyedRateLimiter<IpAddr>>,
 }
+
+type Meter = Arc<DefaultKeyedRateLimiter<IpAddr>>;
 
 /// Serves until the daemon drains.
 pub(crate) async fn serve(
@@ -49,12 +52,16 @@ pub(crate) async fn serve(
     let listener = std::net::TcpListener::bind(listen)
         .with_context(|| format!("cannot listen at {listen} for other operators' shares"))?;
     listener.set_nonblocking(true)?;
-    let meter = Arc::new(DefaultKeyedRateLimiter::keyed(Quota::per_second(PER_SECOND).allow_burst(BURST)));
+    let meter: Meter =
+        Arc::new(DefaultKeyedRateLimiter::keyed(Quota::per_second(PER_SECOND).allow_burst(BURST)));
     let routes = Router::new()
         .route("/v1/shares", post(take))
         .route("/v1/tasks", get(tasks))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
-        .with_state(Shared { inbox, board, meter: meter.clone() });
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, 2 * PATIENCE))
+        // First of all: who asks too often is not read.
+        .layer(from_fn_with_state(meter.clone(), slow_down))
+        .with_state(Shared { inbox, board });
 
     let handle = Handle::new();
     let mut server = axum_server::from_tcp(listener)?.handle(handle.clone());
@@ -81,14 +88,19 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-async fn take(
-    State(shared): State<Shared>,
+async fn slow_down(
+    State(meter): State<Meter>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    Json(share): Json<SignedShare>,
+    request: Request,
+    next: Next,
 ) -> Response {
-    if shared.meter.check_key(&peer.ip()).is_err() {
+    if meter.check_key(&peer.ip()).is_err() {
         return refuse(StatusCode::TOO_MANY_REQUESTS, "too_many", "slower, please");
     }
+    next.run(request).await
+}
+
+async fn take(State(shared): State<Shared>, Json(share): Json<SignedShare>) -> Response {
     let (answer, reply) = oneshot::channel();
     if shared.inbox.try_send((share, answer)).is_err() {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many shares are waiting: try again");

@@ -29,6 +29,10 @@ impl Auction {
         OrderWords::read(self.words).policy
     }
 
+    pub(crate) fn has_bids(&self) -> bool {
+        !self.bids.is_empty()
+    }
+
     /// Its bids by slot.
     pub(crate) fn bids(&self) -> Vec<Bid> {
         self.bids.values().copied().collect()

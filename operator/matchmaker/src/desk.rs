@@ -2,6 +2,7 @@
 //! operator's own work, and challenges of wrong matches.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use alloy::primitives::keccak256;
 use iono_primitives::{LeaseId, OrderId};
@@ -12,10 +13,11 @@ use tokio::task::JoinSet;
 use crate::auctions::Auctions;
 use crate::config::Config;
 use crate::keeper::{Keeper, Outcome};
-use crate::market::Market;
-use crate::operator::{Event, Operator, View};
+use crate::market::{Market, Order};
+use crate::operator::{Event, Operator};
 use crate::reader::Reader;
-use crate::watch::wrong_matches;
+use crate::view::View;
+use crate::watch::{WrongMatch, is_about_matches, wrong_matches};
 
 /// The longest pause between attempts, in blocks.
 const PATIENCE: u64 = 64;
@@ -48,6 +50,10 @@ pub(crate) struct Desk {
     pub(crate) attempts: JoinSet<(Task, Outcome)>,
     pub(crate) busy: BTreeSet<Task>,
     pub(crate) retries: BTreeMap<Task, Retry>,
+    /// Logs of matches that could not be held against the bids yet.
+    pub(crate) unchecked: Vec<StoredLog>,
+    /// Matches to be challenged.
+    pub(crate) wrong: BTreeMap<OrderId, Arc<WrongMatch>>,
 }
 
 enum Happened {
@@ -109,44 +115,39 @@ impl Desk {
                 self.market.leases.iter().filter(|(_, lease)| lease.done.is_none() && lease.due < now);
             due.extend(leases.map(|(id, _)| Task::Lease(*id)));
         }
+        due.extend(self.wrong.keys().map(|order| Task::Challenge(*order)));
         for task in due {
             let early = self.retries.get(&task).is_some_and(|retry| self.head < retry.block);
             if early || !self.busy.insert(task) {
                 continue;
             }
             let keeper = self.keeper.clone();
-            self.attempts.spawn(async move {
-                let outcome = match task {
-                    Task::Order(order) | Task::Challenge(order) => keeper.resolve(order).await,
-                    Task::Lease(lease) => keeper.expire(lease, now).await,
-                };
-                (task, outcome)
-            });
+            match task {
+                Task::Order(order) => {
+                    self.attempts.spawn(async move { (task, keeper.resolve(order).await) });
+                }
+                Task::Lease(lease) => {
+                    self.attempts.spawn(async move { (task, keeper.expire(lease, now).await) });
+                }
+                Task::Challenge(order) => {
+                    let (wrong, roster) = (self.wrong[&order].clone(), self.roster.clone());
+                    self.attempts.spawn(async move { (task, wrong.challenge(&keeper, &roster).await) });
+                }
+            }
         }
     }
 
-    /// Challenges the matches of these logs that the bids do not make.
-    pub(crate) async fn challenge_wrong(&mut self, logs: &[StoredLog]) {
-        let wrong = match wrong_matches(logs, &self.auctions, &mut self.reader).await {
-            Ok(wrong) => wrong,
+    /// Holds the matches of these logs against the bids; those that the bids do not make are challenged.
+    pub(crate) async fn check_matches(&mut self, logs: &[StoredLog]) {
+        self.unchecked.extend(logs.iter().filter(|log| is_about_matches(log)).cloned());
+        match wrong_matches(&self.unchecked, &self.auctions, &mut self.reader).await {
+            Ok(wrong) => {
+                self.unchecked.clear();
+                self.wrong.extend(wrong.into_iter().map(|wrong| (wrong.order, Arc::new(wrong))));
+            }
             Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "some matches could not be checked");
-                return;
+                tracing::warn!(error = format!("{error:#}"), "matches are not checked yet; trying again");
             }
-        };
-        for wrong in wrong {
-            let task = Task::Challenge(wrong.order());
-            if !self.busy.insert(task) {
-                continue;
-            }
-            let (sender, roster) = (self.keeper.sender.clone(), self.roster.clone());
-            let chain = (self.reader.provider().clone(), self.reader.book().clone());
-            self.attempts.spawn(async move {
-                if let Err(error) = wrong.challenge(&sender, chain, &roster).await {
-                    tracing::info!(order = %wrong.order(), error = format!("{error:#}"), "not challenged by us");
-                }
-                (task, Outcome::Done)
-            });
         }
     }
 
@@ -154,6 +155,8 @@ impl Desk {
     pub(crate) fn rolled_back(&mut self, to: u64) {
         self.head = to;
         self.retries.clear();
+        self.unchecked.retain(|log| log.block <= to);
+        self.wrong.retain(|_, wrong| wrong.block <= to);
         if let Some(operator) = &mut self.operator {
             operator.rolled_back(to);
         }
@@ -172,14 +175,17 @@ impl Desk {
     }
 
     /// Blocks for which the order is left to a quorum.
-    fn patience(&self, order: &crate::market::Order) -> u64 {
-        let is_for_quorum = order.refused.is_none() && self.roster.has_set(order.era);
+    fn patience(&self, order: &Order) -> u64 {
+        let is_for_quorum = order.is_for_quorum() && self.roster.has_set(order.era);
         if is_for_quorum { self.config.keeper.quorum_blocks } else { 0 }
     }
 
     fn ended(&mut self, task: Task, outcome: Outcome) {
         self.busy.remove(&task);
         match (task, outcome) {
+            (Task::Challenge(order), Outcome::Done) => {
+                self.wrong.remove(&order);
+            }
             (Task::Lease(lease), Outcome::Due(end)) => {
                 if let Some(lease) = self.market.leases.get_mut(&lease) {
                     lease.due = end;
@@ -196,7 +202,8 @@ impl Desk {
         }
         let (orders, leases) = (&self.market.orders, &self.market.leases);
         self.retries.retain(|task, _| match task {
-            Task::Order(order) | Task::Challenge(order) => orders.contains_key(order),
+            Task::Order(order) => orders.contains_key(order),
+            Task::Challenge(order) => self.wrong.contains_key(order),
             Task::Lease(lease) => leases.contains_key(lease),
         });
     }

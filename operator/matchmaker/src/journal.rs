@@ -26,8 +26,12 @@ pub(crate) async fn sign_once(store: &SharedStore, results: &Results) -> Result<
     if let Some(document) = store.document(NAMESPACE, &key).await? {
         let signed: Signed = document.parse()?;
         let is_same_chain = (signed.close_hash, signed.seed) == (signing.close_hash, signing.seed);
+        let contradicts = is_same_chain && signed.root != signing.root;
+        if contradicts {
+            tracing::error!(block = results.close_block, signed = %signed.root, "a fault of ours: not signing");
+        }
         ensure!(
-            !is_same_chain || signed.root == signing.root,
+            !contradicts,
             "another root was signed for block {}: this daemon would contradict itself and does not sign",
             results.close_block
         );

@@ -18,6 +18,7 @@ mod roster;
 mod run;
 mod status;
 mod task;
+mod view;
 mod watch;
 
 use std::io::Write as _;

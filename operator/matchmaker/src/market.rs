@@ -23,16 +23,20 @@ pub(crate) struct Order {
     /// Block of its creation.
     pub(crate) created: u64,
     /// The block in which bidding closes.
-    #[serde(alias = "due")]
     pub(crate) close_block: u64,
     /// The era whose set of operators may match it.
-    #[serde(default)]
     pub(crate) era: u32,
     /// Block in which it ended; it is kept until that is final.
     pub(crate) done: Option<u64>,
     /// Block in which a quorum's batch had to leave it out: only `resolve` is left then.
-    #[serde(default)]
     pub(crate) refused: Option<u64>,
+}
+
+impl Order {
+    /// Whether a quorum's batch may still match it.
+    pub(crate) fn is_for_quorum(&self) -> bool {
+        self.done.is_none() && self.refused.is_none()
+    }
 }
 
 /// A lease that somebody may have to end.
@@ -95,6 +99,11 @@ impl Market {
             }
         }
         next
+    }
+
+    /// Whether a quorum's batch may still match an order.
+    pub(crate) fn is_for_quorum(&self, order: OrderId) -> bool {
+        self.orders.get(&order).is_some_and(Order::is_for_quorum)
     }
 
     /// What must be written to get from `self` to `next`.

@@ -1,7 +1,7 @@
 //! An operator of the quorum (SP-14): ranks the bids of each closing block, signs the results once, hands its share to
 //! whose turn it is, and when it is its own turn gathers shares and submits them. Whoever lies to it is proven to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,19 +11,17 @@ use anyhow::{Context as _, Result};
 use iono_bls::SecretKey;
 use iono_chain::Sender;
 use iono_primitives::OrderId;
-use iono_quorum::{ClosedOrder, Domain, Offer, Pool, Results, Roster, SignedShare, aggregators};
+use iono_quorum::{Domain, Offer, Pool, Results, Roster, SignedShare, aggregators};
 use iono_store::SharedStore;
 use iono_telemetry::{Check, fail_point};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::auctions::Auctions;
 use crate::config::OperatorConfig;
 use crate::journal;
-use crate::market::Market;
 use crate::peers::Peers;
-use crate::reader::Reader;
 use crate::task::{Task, TaskId, TaskStatus};
+use crate::view::View;
 
 /// Tasks that are kept to be asked about and to hold shares against, in blocks.
 const KEPT: u64 = 64;
@@ -57,17 +55,6 @@ pub(crate) enum Event {
 pub(crate) enum Ended {
     Told,
     Submitted(TaskId, bool),
-}
-
-/// The chain as the daemon knows it.
-pub(crate) struct View<'a> {
-    pub(crate) head: u64,
-    pub(crate) market: &'a Market,
-    pub(crate) auctions: &'a Auctions,
-    pub(crate) roster: &'a Roster,
-    pub(crate) reader: &'a mut Reader,
-    /// Blocks after closing for which a quorum is waited for.
-    pub(crate) patience: u64,
 }
 
 /// The operator of one key.
@@ -135,7 +122,7 @@ impl Operator {
     /// Does what a new head makes due.
     pub(crate) async fn on_head(&mut self, view: &mut View<'_>) {
         let Some(me) = self.number(view.roster) else { return };
-        for id in due(view) {
+        for id in view.due() {
             if self.tasks.contains_key(&id) {
                 continue;
             }
@@ -148,9 +135,9 @@ impl Operator {
             }
         }
         self.forget_old(view.head).await;
+        let ejected = view.ejected();
         for task in self.tasks.values_mut() {
-            let ejected = view.roster.operators().filter(|(_, operator)| operator.ejected);
-            ejected.for_each(|(operator, _)| task.pool.eject(operator));
+            ejected.iter().for_each(|operator| task.pool.eject(*operator));
         }
         self.tell(me, view);
         self.submit_all_due(view);
@@ -178,12 +165,11 @@ impl Operator {
         let (close_block, era) = id;
         let Some(set) = view.roster.set_at(era) else { return Ok(None) };
         let anchor = view.reader.anchor(close_block).await?;
-        let orders = closed_orders(id, view).await?;
+        let orders = view.closed_orders(id).await?;
         let Some(results) = Results::compute(&self.domain, close_block, era, anchor, &orders) else {
             return Ok(None);
         };
-        let ejected: BTreeSet<u32> =
-            view.roster.operators().filter(|(_, operator)| operator.ejected).map(|(n, _)| n).collect();
+        let ejected = view.ejected();
         let mut turns = aggregators(&set, anchor.close_hash);
         turns.retain(|operator| !ejected.contains(operator));
         if turns.is_empty() {
@@ -203,10 +189,9 @@ impl Operator {
 
     /// Hands our shares to those whose turn it is.
     fn tell(&mut self, me: u32, view: &View<'_>) {
-        let open = open_orders(view.market);
         for task in self.tasks.values_mut() {
             let (aggregator, turn) = task.turn(view.head);
-            let is_over = !task.results.ranked.iter().any(|result| open.contains(&result.order));
+            let is_over = task.open(view.market) == 0;
             let is_member = task.pool.set().members.iter().any(|member| member.operator == me);
             if is_over || !is_member || task.sent == Some(turn) || aggregator == me {
                 continue;
@@ -264,7 +249,7 @@ impl Operator {
 
     /// Shows a lie to the contract, once.
     fn prove(&mut self, operator: u32, order: OrderId, call: Bytes) {
-        let (sender, tasks) = (self.sender.clone(), self.tasks_address());
+        let (sender, tasks) = (self.sender.clone(), self.domain.tasks);
         self.work.spawn(async move {
             match sender.submit(&format!("lie:{operator}:{order}"), tasks, call).await {
                 Ok(mined) => {
@@ -285,13 +270,12 @@ impl Operator {
     /// Submits a task if it is our turn and the quorum is there.
     fn submit_if_due(&mut self, id: TaskId, view: &View<'_>) {
         let me = view.roster.operator_of(&self.secret.public_key());
-        let tasks = self.tasks_address();
+        let tasks = self.domain.tasks;
         let Some(task) = self.tasks.get_mut(&id) else { return };
         if Some(task.turn(view.head).0) != me || !task.may_submit(view.head) {
             return;
         }
-        let open = open_orders(view.market);
-        if !task.results.ranked.iter().any(|result| open.contains(&result.order)) {
+        if task.open(view.market) == 0 {
             return;
         }
         let Some(at) = task.submit_at(Duration::from_millis(self.config.grace_ms)) else { return };
@@ -299,7 +283,7 @@ impl Operator {
             self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
             return;
         }
-        let calls = task.batches(&open, self.config.max_batch);
+        let calls = task.batches(view.market, self.config.max_batch);
         task.begin_submission();
         let sender = self.sender.clone();
         self.work.spawn(async move {
@@ -325,13 +309,8 @@ impl Operator {
     }
 
     fn show(&self, view: &View<'_>) {
-        let open = open_orders(view.market);
-        let status = self.tasks.values().map(|task| task.status(view.head, &open)).collect();
+        let status = self.tasks.values().map(|task| task.status(view.head, view.market)).collect();
         self.board.send_replace(Arc::new(status));
-    }
-
-    fn tasks_address(&self) -> Address {
-        self.domain.tasks
     }
 }
 
@@ -367,39 +346,4 @@ async fn submit(
             false
         }
     }
-}
-
-/// Orders that a batch may still match.
-fn open_orders(market: &Market) -> BTreeSet<OrderId> {
-    let open = market.orders.iter().filter(|(_, order)| order.done.is_none() && order.refused.is_none());
-    open.map(|(id, _)| *id).collect()
-}
-
-/// Closing blocks and eras of open orders with bids whose seed exists and whose quorum is still waited for.
-fn due(view: &View<'_>) -> BTreeSet<TaskId> {
-    let open = view.market.orders.iter().filter(|(_, order)| order.done.is_none() && order.refused.is_none());
-    let timely = open
-        .filter(|(_, order)| order.close_block < view.head && order.close_block + view.patience >= view.head);
-    let with_bids =
-        timely.filter(|(id, _)| view.auctions.get(**id).is_some_and(|auction| !auction.bids().is_empty()));
-    with_bids
-        .map(|(_, order)| (order.close_block, order.era))
-        .filter(|(_, era)| view.roster.has_set(*era))
-        .collect()
-}
-
-/// All orders of a task, also those that are matched by now: only who was cancelled while bidding was open is not among
-/// them.
-async fn closed_orders((close_block, era): TaskId, view: &mut View<'_>) -> Result<Vec<ClosedOrder>> {
-    let mut orders = Vec::new();
-    for (id, order) in &view.market.orders {
-        let was_cancelled = order.done.is_some_and(|done| done <= close_block);
-        if (order.close_block, order.era) != (close_block, era) || was_cancelled {
-            continue;
-        }
-        let auction = view.auctions.get(*id).with_context(|| format!("order {id} is not in the logs"))?;
-        let weights = view.reader.weights(auction.policy()).await?;
-        orders.push(ClosedOrder { order: *id, words: auction.words, weights, bids: auction.bids() });
-    }
-    Ok(orders)
 }

@@ -43,12 +43,4 @@ impl Reader {
         self.weights.insert(policy, weights);
         Ok(weights)
     }
-
-    pub(crate) fn provider(&self) -> &DynProvider {
-        &self.provider
-    }
-
-    pub(crate) fn book(&self) -> &AddressBook {
-        &self.book
-    }
 }

@@ -10,7 +10,7 @@ use anyhow::Result;
 use iono_bindings::AddressBook;
 use iono_chain::{ChainError, Follower, Rpc, Sender, Update};
 use iono_quorum::Domain;
-use iono_store::SharedStore;
+use iono_store::{LogQuery, SharedStore};
 use iono_telemetry::{Check, Health, Shutdown, check_fail_points, fail_point};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -67,7 +67,7 @@ pub(crate) async fn run(config: Config) -> Result<()> {
     let jitter = Duration::from_millis(config.keeper.jitter_ms);
     let reader = Reader::new(rpc.provider().clone(), book.clone());
     let keeper = Keeper { sender, provider: rpc.provider().clone(), book, jitter };
-    let desk = Desk {
+    let mut desk = Desk {
         config,
         keeper,
         reader,
@@ -79,7 +79,13 @@ pub(crate) async fn run(config: Config) -> Result<()> {
         attempts: JoinSet::new(),
         busy: BTreeSet::new(),
         retries: BTreeMap::new(),
+        unchecked: Vec::new(),
+        wrong: BTreeMap::new(),
     };
+    // What was matched before and may not have been challenged to the end when this process was killed.
+    if let Some(oldest) = desk.market.orders.values().map(|order| order.created).min() {
+        desk.check_matches(&store.logs(&LogQuery::blocks(oldest..=u64::MAX)).await?).await;
+    }
     let work = Loop { follower, store, check, desk, shutdown: shutdown.clone() };
     shutdown.spawn("matchmaker", work.run());
     shutdown.drain(DRAIN).await;
@@ -176,7 +182,7 @@ impl Loop {
                 logs.iter()
                     .filter(|log| log.log.address == book.operator_registry)
                     .for_each(|log| desk.roster.apply(&log.log));
-                desk.challenge_wrong(logs).await;
+                desk.check_matches(logs).await;
                 desk.auctions.keep(&desk.market);
                 Ok(update.is_caught_up().then_some(*timestamp))
             }

@@ -1,12 +1,12 @@
 //! One task of the quorum: the orders of a closing block and a set, from the first share to the last lease.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use iono_bindings::IMatchTaskManager::respondBatchCall;
-use iono_primitives::OrderId;
 use iono_quorum::{ClosedOrder, Pool, Results, turn_at};
 use serde::Serialize;
+
+use crate::market::Market;
 
 /// The first pause between attempts to submit, in blocks.
 const PAUSE: u64 = 2;
@@ -84,10 +84,15 @@ impl Task {
         !self.submitting && head >= self.retry.0
     }
 
+    /// How many orders a batch may still match.
+    pub(crate) fn open(&self, market: &Market) -> usize {
+        self.results.ranked.iter().filter(|result| market.is_for_quorum(result.order)).count()
+    }
+
     /// The calls that make leases of the orders that are open, at most so many in each.
-    pub(crate) fn batches(&self, open: &BTreeSet<OrderId>, at_most: usize) -> Vec<respondBatchCall> {
+    pub(crate) fn batches(&self, market: &Market, at_most: usize) -> Vec<respondBatchCall> {
         match self.pool.quorum() {
-            Ok(quorum) => self.results.batches(&quorum, |order| open.contains(&order), at_most),
+            Ok(quorum) => self.results.batches(&quorum, |order| market.is_for_quorum(order), at_most),
             Err(error) => {
                 // Only keys or signatures that cancel out: nobody can submit that.
                 tracing::warn!(task = ?self.id(), %error, "the shares make no quorum");
@@ -107,8 +112,8 @@ impl Task {
         self.retry = (head + pause, if sent { PAUSE } else { (pause * 2).min(PATIENCE) });
     }
 
-    pub(crate) fn status(&self, head: u64, open: &BTreeSet<OrderId>) -> TaskStatus {
-        let left = self.results.ranked.iter().filter(|result| open.contains(&result.order)).count();
+    pub(crate) fn status(&self, head: u64, market: &Market) -> TaskStatus {
+        let left = self.open(market);
         let quorum = self.pool.set().is_quorum(self.pool.signed());
         TaskStatus {
             close_block: self.results.close_block,

@@ -62,7 +62,7 @@ async fn orders_are_matched_though_one_is_dead_and_one_lies() {
         let order = quorum.order().await;
         quorum.until_seed(order).await;
         if round == 0 {
-            let share = quorum.lie(order, &quorum.operators[6]).await;
+            let share = quorum.lying(order).await.share(7, &quorum.operators[6].secret);
             for operator in &quorum.operators[1..6] {
                 let (status, said) = operator.post_when_known(&share).await;
                 assert_eq!((status, said["error"].as_str()), (409, Some("other_root")), "{said}");
@@ -200,13 +200,14 @@ async fn garbage_from_an_aggregator_changes_nothing() {
     let order = quorum.order().await;
     quorum.until_seed(order).await;
     // A true quorum over the true root, with a path that leads nowhere; and one that says that a signer was silent.
-    let honest = quorum.batch(order, &[0, 1, 2, 3]).await;
+    let ballot = quorum.honest(order).await;
+    let honest = quorum.batch(&ballot, &[0, 1, 2, 3]).await;
     let mut garbage = honest.clone();
     garbage.matches[0].proof.push(support::quorum::other_root());
     let receipt = quorum.submit(garbage).await.unwrap();
     let skipped = receipt.decoded_log::<IMatchTaskManager::MatchSkipped>().unwrap();
     assert_eq!(skipped.reason, 2, "not signed");
-    let mut omitting = quorum.batch(order, &[0, 1, 2]).await;
+    let mut omitting = quorum.batch(&ballot, &[0, 1, 2]).await;
     omitting.quorum.signature = honest.quorum.signature;
     let refused = quorum.submit(omitting).await.unwrap_err().to_string();
     assert!(refused.contains("OperatorRegistry_BadSignature"), "{refused}");
@@ -226,11 +227,17 @@ async fn a_wrong_match_is_challenged_and_its_signers_pay() {
     let quorum = Quorum::new(4, "").await;
     // A plain keeper is the only honest one: three of four operators sign a losing bid.
     let honest = quorum.world.keeper(10, None, "").await;
-    let daemon = honest.run().await;
+    // It dies between the challenge and the naming of the signers.
+    let mut victim = honest.start(Some("chain.after_mined"));
+    victim.ready(&honest.ready, LIMIT).await.unwrap();
     let order = quorum.order().await;
     quorum.until_seed(order).await;
     let right = quorum.results(order).await.ranked[0].bid.provider();
-    quorum.submit_lie(order, &[0, 1, 3]).await;
+    let lie = quorum.batch(&quorum.lying(order).await, &[0, 1, 3]).await;
+    quorum.submit(lie).await.unwrap();
+    victim.wait_killed(LIMIT).await.unwrap();
+    quorum.nobody_is_punished(1..=4).await;
+    let daemon = honest.run().await;
     let amended = eventually("amended", LIMIT, || async {
         quorum.mine(1).await;
         let chain = quorum.net().anvil.provider();

@@ -109,6 +109,11 @@ fn tasks(data: &[u8]) -> Option<Explained> {
             format!("the match of order {} is the right one, or was proven wrong already", e.order),
             "nothing is left to prove of it",
         ),
+        E::MatchTasks_ChallengeFirst(e) => say(
+            "MatchTasks_ChallengeFirst",
+            format!("order {} was matched by this lie, and what its tenant is owed comes first", e.order),
+            "challenge the match, then name its signers",
+        ),
         E::MatchTasks_NotTheMatch(e) => say(
             "MatchTasks_NotTheMatch",
             format!("that is not how order {} was matched by a quorum", e.order),

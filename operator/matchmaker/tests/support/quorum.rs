@@ -4,22 +4,17 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use alloy::eips::BlockId;
 use alloy::primitives::{B256, U256};
 use alloy::providers::Provider;
 use alloy::rpc::types::{Filter, TransactionReceipt};
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::SolEvent;
-use iono_bindings::{
-    IMatchPolicy, IMatchTaskManager, IOperatorRegistry, IOrderBook, IRandomness, IStakingManager, Match,
-    OrderWords,
-};
+use iono_bindings::{IMatchTaskManager, IOperatorRegistry, IOrderBook, IStakingManager, OrderWords};
 use iono_bls::SecretKey;
 use iono_identity::{Passphrase, bls_keystore};
-use iono_matching::{Bid, Weights};
 use iono_primitives::{OrderId, OrderState, Rate};
-use iono_quorum::{Anchor, ClosedOrder, Domain, Results, Roster, SignedShare, Tree, aggregators, message};
-use iono_testkit::{Daemon, Devnet, ProviderSetup, eventually, free_port};
+use iono_quorum::{Results, Roster, SignedShare, aggregators};
+use iono_testkit::{Ballot, Daemon, Devnet, ProviderSetup, ballot, eventually, free_port};
 use serde_json::Value;
 
 use super::{Keeper, LIMIT, World};
@@ -82,46 +77,28 @@ impl Quorum {
         &self.world.net
     }
 
-    pub fn domain(&self) -> Domain {
-        Domain { chain_id: self.net().book.chain_id, tasks: self.net().book.match_task_manager }
-    }
-
-    /// What the chain says of an order whose bidding is over.
-    pub async fn closed(&self, order: OrderId) -> (ClosedOrder, u64, Anchor) {
-        let (chain, book) = (self.net().anvil.provider(), &self.net().book);
-        let orders = IOrderBook::new(book.order_book, chain);
-        let read = orders.orderWords(order.into()).call().await.unwrap();
-        let words = [read.word0, read.word1];
-        let OrderWords { close_block, policy, .. } = OrderWords::read(words);
-        let policies = IMatchPolicy::new(book.match_policy, chain);
-        let weights = Weights::from_word(policies.weightsOf(U256::from(policy)).call().await.unwrap());
-        let bids = orders.bidsOf(order.into()).call().await.unwrap().into_iter().map(Bid).collect();
-        let block = chain.get_block_by_number(close_block.into()).await.unwrap().unwrap();
-        let randomness = IRandomness::new(book.randomness, chain);
-        let seed = randomness.seedOf(U256::from(close_block + 1)).block(BlockId::pending()).call().await;
-        let anchor = Anchor { close_hash: block.header.hash, seed: seed.unwrap() };
-        (ClosedOrder { order, words, weights, bids }, close_block, anchor)
+    /// What honest operators say of an order whose bidding is over.
+    pub async fn honest(&self, order: OrderId) -> Ballot {
+        Ballot::honest(self.net().anvil.provider(), &self.net().book, &[order]).await.unwrap()
     }
 
     /// The results of one order, as an honest operator finds them.
     pub async fn results(&self, order: OrderId) -> Results {
-        let (closed, close_block, anchor) = self.closed(order).await;
-        let era = OrderWords::read(closed.words).set_era;
-        Results::compute(&self.domain(), close_block, era, anchor, &[closed]).unwrap()
+        self.honest(order).await.truth().unwrap()
     }
 
-    /// A share that says that a losing bid won, with its results, and the lying root.
-    pub async fn lie(&self, order: OrderId, operator: &Operator) -> SignedShare {
-        let (closed, close_block, anchor) = self.closed(order).await;
-        let truth = self.results(order).await;
-        let mut said = truth.list();
-        said[0].bid = closed.bids.iter().find(|bid| bid.0 != said[0].bid).unwrap().0;
-        let leaf = message::leaf(order, closed.words, Bid(said[0].bid), &anchor);
-        let root = Tree::new(vec![leaf]).unwrap().root();
-        let digest = self.domain().root_digest(close_block, truth.set_era, root);
-        let signature = operator.secret.sign(digest.as_slice()).to_bytes().to_vec().into();
-        let honest = truth.sign(operator.number, &operator.secret);
-        SignedShare { root, signature, results: said, ..honest }
+    /// That a losing bid has won it.
+    pub async fn lying(&self, order: OrderId) -> Ballot {
+        Ballot::lying(self.net().anvil.provider(), &self.net().book, &[order]).await.unwrap()
+    }
+
+    /// A batch that these operators sign (by index).
+    pub async fn batch(&self, ballot: &Ballot, signers: &[usize]) -> IMatchTaskManager::respondBatchCall {
+        let secret_of = |number: u32| {
+            let signer = signers.iter().map(|index| &self.operators[*index]).find(|o| o.number == number);
+            signer.map(|signer| signer.secret.clone())
+        };
+        ballot.batch(ballot.quorum(&self.roster().await, secret_of).unwrap())
     }
 
     /// Batches that the contract took.
@@ -133,7 +110,7 @@ impl Quorum {
         logs.iter().map(|log| log.log_decode().unwrap().inner.data).collect()
     }
 
-    /// Half of the stake, or all of it.
+    /// Whole SPON.
     pub async fn stake_of(&self, operator: u32) -> u64 {
         let staking = IStakingManager::new(self.net().book.operator_staking, self.net().anvil.provider());
         let tokens = staking.poolOf(U256::from(operator)).call().await.unwrap().tokens;
@@ -145,13 +122,8 @@ impl Quorum {
         registry.ejectedIn(U256::from(operator)).call().await.unwrap() != U256::ZERO
     }
 
-    /// The operators as the chain's logs tell of them.
     pub async fn roster(&self) -> Roster {
-        let filter = Filter::new().address(self.net().book.operator_registry).from_block(0);
-        let mut roster = Roster::default();
-        let logs = self.net().anvil.provider().get_logs(&filter).await.unwrap();
-        logs.iter().for_each(|log| roster.apply(&log.inner));
-        roster
+        ballot::roster(self.net().anvil.provider(), &self.net().book).await.unwrap()
     }
 
     pub async fn mine(&self, blocks: u64) {
@@ -230,44 +202,12 @@ impl Quorum {
         self.net().send(&operator.owner, self.net().book.operator_registry, call).await.unwrap();
     }
 
-    /// The right match of an order, signed by these operators (by index).
-    pub async fn batch(&self, order: OrderId, signers: &[usize]) -> IMatchTaskManager::respondBatchCall {
-        let results = self.results(order).await;
-        let set = self.roster().await.set_at(results.set_era).unwrap();
-        let sign = |number: u32| {
-            let signer = signers.iter().map(|index| &self.operators[*index]).find(|o| o.number == number);
-            signer.map(|signer| results.sign(number, &signer.secret).point().unwrap())
-        };
-        results.batches(&set.quorum(sign).unwrap(), |_| true, 1).remove(0)
-    }
-
     /// Sends a batch as anybody may.
     pub async fn submit(
         &self,
         call: IMatchTaskManager::respondBatchCall,
     ) -> anyhow::Result<TransactionReceipt> {
-        self.net().send(&self.net().anvil.key(6), self.domain().tasks, call).await
-    }
-
-    /// Submits a losing bid as the match of an order, signed by these operators (by index).
-    pub async fn submit_lie(&self, order: OrderId, signers: &[usize]) {
-        let shares: Vec<SignedShare> = {
-            let mut shares = Vec::new();
-            for index in signers {
-                shares.push(self.lie(order, &self.operators[*index]).await);
-            }
-            shares
-        };
-        let set = self.roster().await.set_at(shares[0].set_era).unwrap();
-        let signature =
-            |operator| shares.iter().find(|share| share.operator == operator).map(|s| s.point().unwrap());
-        let call = IMatchTaskManager::respondBatchCall {
-            closeBlock: U256::from(shares[0].close_block),
-            root: shares[0].root,
-            quorum: set.quorum(signature).unwrap(),
-            matches: vec![Match { order: order.into(), bid: shares[0].results[0].bid, proof: vec![] }],
-        };
-        self.submit(call).await.unwrap();
+        self.net().send(&self.net().anvil.key(6), self.net().book.match_task_manager, call).await
     }
 }
 
