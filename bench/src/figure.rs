@@ -1,5 +1,6 @@
 //! A measured figure with the bound that it is held to, the table that a person reads, and `bench/results.json`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -38,7 +39,7 @@ impl Bound {
 pub(crate) struct Figure {
     /// Key in the results, such as `backfill_ratio`.
     #[serde(skip)]
-    pub(crate) name: &'static str,
+    pub(crate) name: Cow<'static, str>,
     /// For people.
     pub(crate) what: String,
     pub(crate) value: f64,
@@ -53,7 +54,13 @@ pub(crate) struct Figure {
 
 impl Figure {
     /// A figure without a bound.
-    pub(crate) fn new(name: &'static str, what: impl Into<String>, value: f64, unit: &'static str) -> Self {
+    pub(crate) fn new(
+        name: impl Into<Cow<'static, str>>,
+        what: impl Into<String>,
+        value: f64,
+        unit: &'static str,
+    ) -> Self {
+        let name = name.into();
         Self { name, what: what.into(), value, unit, bound: None, runs: Vec::new() }
     }
 
@@ -96,8 +103,12 @@ impl Report {
     }
 
     /// Names of the figures that miss their bound.
-    pub(crate) fn missed(&self) -> Vec<&'static str> {
-        self.0.iter().filter(|figure| figure.holds() == Some(false)).map(|figure| figure.name).collect()
+    pub(crate) fn missed(&self) -> Vec<&str> {
+        self.0
+            .iter()
+            .filter(|figure| figure.holds() == Some(false))
+            .map(|figure| figure.name.as_ref())
+            .collect()
     }
 
     pub(crate) fn table(&self) -> Table {
@@ -122,7 +133,8 @@ impl Report {
 
     /// Writes `{"cores", "figures": {NAME: {what, value, unit, at_least | at_most, holds, runs}}}`.
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
-        let entries = self.0.iter().map(|figure| (figure.name, Entry { figure, holds: figure.holds() }));
+        let entries =
+            self.0.iter().map(|figure| (figure.name.as_ref(), Entry { figure, holds: figure.holds() }));
         let figures: BTreeMap<&str, Entry<'_>> = entries.collect();
         let cores = std::thread::available_parallelism()?.get();
         let document = serde_json::json!({ "cores": cores, "figures": figures });

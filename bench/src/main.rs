@@ -10,9 +10,11 @@ mod gas;
 mod matching;
 mod memory;
 mod quorum_gas;
+mod scale;
 mod shares;
 mod stats;
 mod tls;
+mod world;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,6 +42,8 @@ enum Part {
     Gas,
     /// Gas of matching by a quorum.
     QuorumGas,
+    /// Time, messages, bytes and gas of matching as orders and operators grow.
+    Scale,
     /// Back-fill against raw `eth_getLogs`.
     Backfill,
     /// Requests over mTLS against the same without.
@@ -55,6 +59,7 @@ impl Part {
             Self::Shares => shares::measure().await,
             Self::Gas => gas::measure().await,
             Self::QuorumGas => quorum_gas::measure().await,
+            Self::Scale => scale::measure().await,
             Self::Backfill => backfill::measure().await,
             Self::Tls => tls::measure().await,
             Self::Memory => memory::measure().await,

@@ -14,22 +14,23 @@ use crate::stats::{median, thread_time};
 /// Bids per run; more than fit the first-level cache.
 const BIDS: u32 = 100_000;
 const RUNS: usize = 15;
+/// Each part of the score counts.
+pub(crate) const WEIGHTS: Weights = Weights {
+    price: 3_500,
+    region: 1_500,
+    rating: 1_000,
+    availability: 500,
+    slashes: 1_000,
+    tier: 1_000,
+    stake: 1_000,
+    random: 500,
+    stake_cap: 100_000,
+};
 
 /// Measures on the thread that calls.
 pub(crate) fn measure() -> Result<Vec<Figure>> {
-    let weights = Weights {
-        price: 3_500,
-        region: 1_500,
-        rating: 1_000,
-        availability: 500,
-        slashes: 1_000,
-        tier: 1_000,
-        stake: 1_000,
-        random: 500,
-        stake_cap: 100_000,
-    };
-    let terms = Terms { weights, max_rate: Rate(1 << 70), region: Region(0x0503) };
-    let bids: Vec<Bid> = (1..=BIDS).map(|id| bid(id, terms.max_rate)).collect();
+    let terms = Terms { weights: WEIGHTS, max_rate: Rate(1 << 70), region: Region(0x0503) };
+    let bids: Vec<Bid> = (1..=BIDS).map(|id| bid(id, (u128::from(id) << 50) % terms.max_rate.0)).collect();
 
     let mut rates = Vec::new();
     for run in 0..RUNS {
@@ -44,9 +45,9 @@ pub(crate) fn measure() -> Result<Vec<Figure>> {
     Ok(vec![figure.at_least(1_000_000.0).runs(&rates)])
 }
 
-/// A bid whose profile is noise, at some rate up to the order's.
-fn bid(provider: u32, max_rate: Rate) -> Bid {
+/// A bid whose profile is noise.
+pub(crate) fn bid(provider: u32, rate: u128) -> Bid {
     let noise = U256::from_be_bytes(B256::from(keccak256(provider.to_be_bytes())).0);
     let profile = noise >> 32 << 32 | U256::from(provider);
-    Bid::pack(profile, 0, (u128::from(provider) << 50) % max_rate.0)
+    Bid::pack(profile, 0, rate)
 }

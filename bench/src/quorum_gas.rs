@@ -3,8 +3,6 @@
 //! operators' era, a keeper's ledger and a window's sum are written once and then used by everybody. First times, silent
 //! operators, deep trees and confirmed leases are reported beside it, indented.
 
-mod world;
-
 use alloy::primitives::U256;
 use anyhow::{Context, Result, ensure};
 use iono_bindings::{IMatchTaskManager, IOperatorRegistry, IOrderBook};
@@ -13,14 +11,17 @@ use iono_primitives::OrderId;
 use iono_testkit::Ballot;
 
 use crate::figure::Figure;
-use world::World;
+use crate::world::{self, World};
 
 /// Orders in a batch, and the names of their figures.
 const BATCHES: [(usize, &str); 3] =
     [(1, "gas_respond_1_per_order"), (10, "gas_respond_10_per_order"), (50, "gas_respond_50_per_order")];
 /// Orders of a task of which ten go into one batch: their paths are longer.
 const DEEP: usize = 150;
-/// Operators that do not sign where some are silent.
+const OPERATORS: u8 = 64;
+/// Nearly always enough to fill all slots of some order.
+const PROVIDERS: usize = 400;
+/// Operators that do not sign where some are silent: more than two thirds are left.
 const SILENT: u32 = 20;
 /// Bids of a crowded order, and the names of its figures.
 const CROWDS: [Crowd; 3] = [
@@ -58,7 +59,7 @@ struct Crowd {
 
 /// Measures on one chain, in this order.
 pub(crate) async fn measure() -> Result<Vec<Figure>> {
-    let world = World::open().await?;
+    let world = World::open(OPERATORS, PROVIDERS).await?;
     let mut figures = checks(&world).await?;
     figures.extend(batches(&world).await?);
     figures.extend(silent_batches(&world).await?);
@@ -80,7 +81,7 @@ async fn checks(world: &World) -> Result<Vec<Figure>> {
         let (digest, quorum) = world.quorum_over_anything(silent).await?;
         let call = IOperatorRegistry::checkQuorumCall { digest, quorum };
         let receipt = world.send(world.net.book.operator_registry, call).await?;
-        let what = format!("check a quorum of {} operators, {silent} of them silent", world::OPERATORS);
+        let what = format!("check a quorum of {} operators, {silent} of them silent", OPERATORS);
         let figure = gas(name, what, receipt.gas_used);
         figures.push(if silent == 0 { figure.at_most(155_000.0) } else { figure });
     }

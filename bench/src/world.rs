@@ -16,17 +16,22 @@ use iono_matching::{SLOTS, slot_of};
 use iono_primitives::{OrderId, Rate, WalletId};
 use iono_testkit::{Ballot, Devnet, ProviderSetup, ballot};
 
-/// Of equal weight: twenty silent ones leave more than two thirds.
-pub(super) const OPERATORS: u8 = 64;
+/// Whole SPON of a provider, and of all operators together.
 const STAKE: u64 = 10_000;
+const OPERATORS_STAKE: u64 = 10_000_000;
 const DAY: u64 = 86_400;
-/// Nearly always enough to fill all slots of some order.
-const PROVIDERS: usize = 400;
-/// For an order or a bid; a block must hold those of fifty orders.
+/// For an order or a bid.
 const GAS: u64 = 150_000;
+/// A block holds a thousand of them and more.
+const BLOCK_GAS: u64 = 1_000_000_000;
 
-pub(super) struct World {
-    pub(super) net: Devnet,
+/// An operator's key, the same in each run.
+pub(crate) fn secret(operator: u8) -> SecretKey {
+    SecretKey::derive(&[operator; 32])
+}
+
+pub(crate) struct World {
+    pub(crate) net: Devnet,
     keeper: PrivateKeySigner,
     tenant: PrivateKeySigner,
     wallet: WalletId,
@@ -36,32 +41,34 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) async fn open() -> Result<Self> {
+    /// With operators of equal weight.
+    pub(crate) async fn open(operators: u8, providers: usize) -> Result<Self> {
         let net = Devnet::start().await?;
+        net.anvil.provider().anvil_set_block_gas_limit(BLOCK_GAS).await?;
         let (tenant, keeper) = (net.anvil.key(1), net.anvil.key(2));
         let wallet = net.wallet(&tenant, 100_000_000_000).await?;
-        let mut providers = Vec::new();
-        for _ in 0..PROVIDERS {
+        let mut bidders = Vec::new();
+        for _ in 0..providers {
             let hot = PrivateKeySigner::random();
             let setup =
                 ProviderSetup { stake: STAKE, ..ProviderSetup::new(PrivateKeySigner::random(), hot.clone()) };
-            providers.push((net.provider(&setup).await?.0, hot));
+            bidders.push((net.provider(&setup).await?.0, hot));
         }
-        let secrets: Vec<SecretKey> =
-            (1..=OPERATORS).map(|number| SecretKey::derive(&[number; 32])).collect();
+        let secrets: Vec<SecretKey> = (1..=operators).map(secret).collect();
         for secret in &secrets {
-            net.operator(&PrivateKeySigner::random(), secret, STAKE).await?;
+            let stake = OPERATORS_STAKE / u64::from(operators);
+            net.operator(&PrivateKeySigner::random(), secret, stake).await?;
         }
         net.anvil.advance(DAY).await?;
-        Ok(Self { net, keeper, tenant, wallet, providers, secrets })
+        Ok(Self { net, keeper, tenant, wallet, providers: bidders, secrets })
     }
 
-    pub(super) async fn send(&self, to: Address, call: impl SolCall) -> Result<TransactionReceipt> {
+    pub(crate) async fn send(&self, to: Address, call: impl SolCall) -> Result<TransactionReceipt> {
         self.net.send(&self.keeper, to, call).await
     }
 
     /// Orders of one block whose bidding is over, each with so many bids in slots of their own.
-    pub(super) async fn orders(&self, count: usize, bids: usize) -> Result<Vec<OrderId>> {
+    pub(crate) async fn orders(&self, count: usize, bids: usize) -> Result<Vec<OrderId>> {
         let input = self.order_input().await?;
         let book = IOrderBook::new(self.net.book.order_book, self.net.anvil.provider());
         let before: u64 = book.orderCount().call().await?.to();
@@ -91,7 +98,7 @@ impl World {
     }
 
     /// An order with this many bids.
-    pub(super) async fn crowded(&self, bids: usize) -> Result<OrderId> {
+    pub(crate) async fn crowded(&self, bids: usize) -> Result<OrderId> {
         // Which slots the providers share is other for each order.
         let book = IOrderBook::new(self.net.book.order_book, self.net.anvil.provider());
         for _ in 0..32 {
@@ -101,7 +108,7 @@ impl World {
             }
             self.order_input().await?;
         }
-        anyhow::bail!("{PROVIDERS} providers do not fill {bids} of {SLOTS} slots")
+        anyhow::bail!("{} providers do not fill {bids} of {SLOTS} slots", self.providers.len())
     }
 
     /// Hot keys of providers in slots of their own.
@@ -160,7 +167,7 @@ impl World {
     }
 
     /// The provider accepts its lease.
-    pub(super) async fn confirm(&self, order: OrderId, provider: u32) -> Result<()> {
+    pub(crate) async fn confirm(&self, order: OrderId, provider: u32) -> Result<()> {
         let (_, hot) = self.providers.iter().find(|(id, _)| *id == provider).context("whose bid is it?")?;
         let call = ILeaseBook::confirmCall { lease: order.into() };
         self.net.send(hot, self.net.book.lease_book, call).await?;
@@ -168,7 +175,7 @@ impl World {
     }
 
     /// A batch for a ballot that all sign but so many.
-    pub(super) async fn batch(
+    pub(crate) async fn batch(
         &self,
         ballot: &Ballot,
         silent: u32,
@@ -180,7 +187,7 @@ impl World {
     }
 
     /// A digest and a quorum over it, with so many operators silent.
-    pub(super) async fn quorum_over_anything(&self, silent: u32) -> Result<(B256, Quorum)> {
+    pub(crate) async fn quorum_over_anything(&self, silent: u32) -> Result<(B256, Quorum)> {
         let (chain, book) = (self.net.anvil.provider(), &self.net.book);
         let era = IOperatorRegistry::new(book.operator_registry, chain).currentEra().call().await?.to();
         let set = ballot::roster(chain, book).await?.set_at(era).context("no operators")?;
@@ -193,7 +200,7 @@ impl World {
 }
 
 /// What challenges the match that a receipt shows.
-pub(super) fn challenge_of(
+pub(crate) fn challenge_of(
     order: OrderId,
     receipt: &TransactionReceipt,
 ) -> Result<IMatchTaskManager::challengeCall> {
