@@ -59,7 +59,7 @@ impl Ballot {
         let policies = IMatchPolicy::new(book.match_policy, chain);
         let domain = Domain { chain_id: book.chain_id, tasks: book.match_task_manager };
         let (mut closed, mut results, mut leaves, mut task) = (Vec::new(), Vec::new(), Vec::new(), None);
-        let mut weights: BTreeMap<u16, Weights> = BTreeMap::new();
+        let mut known: BTreeMap<u16, Weights> = BTreeMap::new();
         for order in orders {
             let read = order_book.orderWords((*order).into()).call().await?;
             let words = [read.word0, read.word1];
@@ -69,17 +69,20 @@ impl Ballot {
                 None => *task.insert(((close_block, set_era), anchor(chain, book, close_block).await?)),
             };
             ensure!(together == (close_block, set_era), "order {order} closes elsewhere");
-            if !weights.contains_key(&policy) {
-                let word = policies.weightsOf(U256::from(policy)).call().await?;
-                weights.insert(policy, Weights::from_word(word));
-            }
+            let weights = match known.get(&policy) {
+                Some(weights) => *weights,
+                None => {
+                    let word = policies.weightsOf(U256::from(policy)).call().await?;
+                    *known.entry(policy).or_insert_with(|| Weights::from_word(word))
+                }
+            };
             let bids: Vec<Bid> =
                 order_book.bidsOf((*order).into()).call().await?.into_iter().map(Bid).collect();
-            let best = rank(*order, words, weights[&policy], &bids, &anchor).context("no bid")?.bid;
+            let best = rank(*order, words, weights, &bids, &anchor).context("no bid")?.bid;
             let bid = choose(&bids, best);
             leaves.push(message::leaf(*order, words, bid, &anchor));
             results.push(ShareResult { order: *order, bid: bid.0 });
-            closed.push(ClosedOrder { order: *order, words, weights: weights[&policy], bids });
+            closed.push(ClosedOrder { order: *order, words, weights, bids });
         }
         let ((close_block, set_era), anchor) = task.context("no order")?;
         let tree = Tree::new(leaves).context("no order")?;
