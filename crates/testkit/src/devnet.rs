@@ -1,10 +1,7 @@
-//! Anvil with the market deployed on it by `contracts/script/Deploy.s.sol`. The deployed state is kept in the cache by
-//! the hash of the contracts, so that only the first start after a change takes the time of a build.
+//! Anvil with the market deployed on it, and what a test does there most: money, providers, orders, bids.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, Bytes, U256};
@@ -12,22 +9,16 @@ use alloy::providers::Provider as _;
 use alloy::providers::ext::AnvilApi;
 use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
 use alloy::signers::local::PrivateKeySigner;
-use anyhow::{Context, Result, bail, ensure};
-use fs4::FileExt;
+use anyhow::{Context, Result, ensure};
 use iono_bindings::{
     AddressBook, IDevDollar, IERC20, IEscrow, ILeaseBook, IOrderBook, IProviderRegistry, IStakingManager,
     LeaseWords, ProviderRecord, Spec, Terms, order_flags,
 };
 use iono_primitives::{LeaseId, OrderId, ProviderId, Rate, Resources, TokenId, WalletId};
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use crate::{Anvil, paths};
+use crate::{Anvil, deployment};
 
-/// The deployment script, from the repository's root.
-const SCRIPT: &str = "contracts/script/Deploy.s.sol";
-/// What the deployment and so the cached state depend on, from the repository's root.
-const INPUTS: [&str; 4] = ["contracts/src", "contracts/script", "foundry.toml", "package-lock.json"];
 /// Id of the test dollar.
 const DOLLAR: TokenId = TokenId(1);
 
@@ -95,15 +86,28 @@ impl Devnet {
     }
 
     async fn with(block_time: Option<Duration>) -> Result<Self> {
-        let cached = cached_deployment().await?;
+        let cached = deployment::cached().await?;
         let anvil = Anvil::with(block_time, None).await?;
         let state = fs::read(cached.join("state"))?;
         ensure!(
             anvil.provider().anvil_load_state(Bytes::from(state)).await?,
             "Anvil refused the cached state"
         );
+        let book = AddressBook::load(cached.join("addresses.json"))?;
+        Self::of(anvil, book).await
+    }
+
+    /// Deploys onto a chain that may have more on it already, with parameters of `Parameters.sol`.
+    ///
+    /// # Errors
+    /// As [`Devnet::start`].
+    pub async fn deployed_on(anvil: Anvil, parameters: &[(&str, String)]) -> Result<Self> {
+        let book = deployment::run(&anvil, parameters).await?;
+        Self::of(anvil, book).await
+    }
+
+    async fn of(anvil: Anvil, mut book: AddressBook) -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        let mut book = AddressBook::load(cached.join("addresses.json"))?;
         book.chain_id = alloy::providers::Provider::get_chain_id(anvil.provider()).await?;
         fs::write(dir.path().join("addresses.json"), serde_json::to_vec_pretty(&book)?)?;
         Ok(Self { anvil, book, dir })
@@ -291,84 +295,4 @@ impl Devnet {
         self.send(hot, self.book.order_book, call).await?;
         Ok(())
     }
-}
-
-/// The folder with `state` and `addresses.json` for the contracts as they are now; deploys if it is not there yet.
-async fn cached_deployment() -> Result<PathBuf> {
-    let root = paths::repo_root()?;
-    let cache = paths::cache_dir()?;
-    fs::create_dir_all(&cache)?;
-    let dir = cache.join(format!("devnet-{}", contracts_hash(&root)?));
-    if dir.join("state").is_file() {
-        return Ok(dir);
-    }
-    // One deployment at a time over all test processes.
-    let lock = File::create(cache.join("devnet.lock"))?;
-    let lock = tokio::task::spawn_blocking(move || FileExt::lock(&lock).map(|()| lock)).await??;
-    if !dir.join("state").is_file() {
-        let fresh = tempfile::Builder::new().prefix("devnet-new-").tempdir_in(&cache)?;
-        deploy(&root, fresh.path()).await?;
-        fs::rename(fresh.keep(), &dir)?;
-    }
-    drop(lock);
-    Ok(dir)
-}
-
-/// Builds and deploys onto an Anvil of its own, and writes state and addresses to `target`.
-async fn deploy(root: &Path, target: &Path) -> Result<()> {
-    ensure!(root.join(SCRIPT).is_file(), "{SCRIPT} is missing");
-    let anvil = Anvil::start().await?;
-    let key = hex::encode(anvil.key(0).to_bytes());
-    // Scripts may write below `target/` only.
-    let scratch = root.join("target");
-    fs::create_dir_all(&scratch)?;
-    let scratch = tempfile::Builder::new().prefix("devnet-").tempdir_in(&scratch)?;
-    let addresses = scratch.path().join("addresses.json");
-    let output = tokio::process::Command::new(paths::foundry("forge")?)
-        .current_dir(root)
-        .args(["script", SCRIPT, "--broadcast", "--slow", "--rpc-url", &anvil.url(), "--private-key", &key])
-        .env("ADDRESS_BOOK", &addresses)
-        .env("DEVNET", "true")
-        .env("FOUNDRY_DISABLE_NIGHTLY_WARNING", "1")
-        .stdin(Stdio::null())
-        .output()
-        .await?;
-    if !output.status.success() || !addresses.is_file() {
-        let text =
-            [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-        bail!("the deployment failed:\n{text}");
-    }
-    AddressBook::load(&addresses)?;
-    fs::copy(&addresses, target.join("addresses.json"))?;
-    fs::write(target.join("state"), anvil.provider().anvil_dump_state().await?)?;
-    Ok(())
-}
-
-/// Names and contents of all files that the deployment depends on.
-fn contracts_hash(root: &Path) -> Result<String> {
-    let mut files = Vec::new();
-    for input in INPUTS {
-        collect(&root.join(input), &mut files)?;
-    }
-    files.sort();
-    let mut hash = Sha256::new();
-    for file in files {
-        let mut text = Vec::new();
-        File::open(&file)?.read_to_end(&mut text)?;
-        hash.update(file.strip_prefix(root)?.to_string_lossy().as_bytes());
-        hash.update(text.len().to_be_bytes());
-        hash.update(text);
-    }
-    Ok(hex::encode(&hash.finalize()[..12]))
-}
-
-fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    if path.is_dir() {
-        for entry in fs::read_dir(path)? {
-            collect(&entry?.path(), files)?;
-        }
-    } else {
-        files.push(path.to_owned());
-    }
-    Ok(())
 }

@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod anvil;
 pub mod ballot;
 pub mod daemon;
+mod deployment;
 pub mod devnet;
 pub mod docker;
 pub mod events;
