@@ -46,6 +46,7 @@ pub(crate) async fn run(context: &Context, args: &Deploy) -> Result<Report> {
         .arg(key.address.to_string())
         .env("ADDRESS_BOOK", &draft)
         .env("FOUNDRY_DISABLE_NIGHTLY_WARNING", "1")
+        .env("FOUNDRY_PROFILE", "deploy")
         .stdin(Stdio::null());
     if !context.global.dry_run {
         command.arg("--broadcast");

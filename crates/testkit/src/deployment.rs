@@ -60,6 +60,7 @@ pub(crate) async fn run(anvil: &Anvil, parameters: &[(&str, String)]) -> Result<
         .env("ADDRESS_BOOK", &addresses)
         .env("DEVNET", "true")
         .env("FOUNDRY_DISABLE_NIGHTLY_WARNING", "1")
+        .env("FOUNDRY_PROFILE", "deploy")
         .envs(parameters.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .output()
