@@ -15,6 +15,7 @@ import {LeaseBook} from "../src/market/LeaseBook.sol";
 import {OrderBook} from "../src/market/OrderBook.sol";
 import {Ratings} from "../src/market/Ratings.sol";
 import {BlockHashRandomness} from "../src/matching/BlockHashRandomness.sol";
+import {DrandRandomness} from "../src/matching/DrandRandomness.sol";
 import {MatchPolicy} from "../src/matching/MatchPolicy.sol";
 import {MatchTaskManager} from "../src/matching/MatchTaskManager.sol";
 import {EigenLayerSource} from "../src/operator/EigenLayerSource.sol";
@@ -114,7 +115,8 @@ contract Deploy is Script, Parameters {
                 })
             )
         );
-        _put("Randomness", type(BlockHashRandomness).creationCode, "");
+        if (isDrand()) _put("Randomness", type(DrandRandomness).creationCode, abi.encode(drand()));
+        else _put("Randomness", type(BlockHashRandomness).creationCode, "");
         _put("LeaseBook", type(LeaseBook).creationCode, abi.encode(_leaseWiring()));
         _put(
             "OrderBook",

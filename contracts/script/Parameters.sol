@@ -3,6 +3,7 @@ pragma solidity ^0.8.37;
 
 import {CommonBase} from "forge-std/Base.sol";
 
+import {IDrandRandomness} from "../src/interfaces/IDrandRandomness.sol";
 import {TermsWord} from "../src/lib/TermsWord.sol";
 import {EigenLayerSource} from "../src/operator/EigenLayerSource.sol";
 
@@ -78,6 +79,27 @@ abstract contract Parameters is CommonBase {
         for (uint256 i; i < all.length; ++i) {
             strategies[i] = EigenLayerSource.Strategy(all[i], uint96(tokens[i]));
         }
+    }
+
+    /// @notice Whether seeds are a drand network's, which somebody brings, instead of block hashes.
+    function isDrand() internal view returns (bool) {
+        return vm.envOr("DRAND", false);
+    }
+
+    /// @notice The network, quicknet unless told otherwise, and the seconds between a block and its round.
+    function drand() internal view returns (IDrandRandomness.Network memory) {
+        bytes memory quicknet = hex"000000000000000000000000000000000d1fec758c921cc22b0e17e63aaf4bcb5ed66304de9cf809bd274ca73bab4af5"
+            hex"a6e9c76a4bc09e76eae8991ef5ece45a0000000000000000000000000000000003cf0f2896adee7eb8b5f01fcad39122"
+            hex"12c437e0073e911fb90022d3e760183c8c4b450b6a0a6c3ac6a5776a2d10645100000000000000000000000000000000"
+            hex"0e5db2b6bfbb01c867749cadffca88b36c24f3012ba09fc4d3022c5c37dce0f977d3adb5d183c7477c442b1f04515273"
+            hex"0000000000000000000000000000000001a714f2edb74119a2f2b0d5a7c75ba902d163700a61bc224ededd8e63aef7be"
+            hex"1aaf8e93d7a9718b047ccddb3eb5d68b";
+        return IDrandRandomness.Network({
+            key: vm.envOr("DRAND_KEY", quicknet),
+            genesis: uint40(vm.envOr("DRAND_GENESIS", uint256(1_692_803_367))),
+            period: uint40(vm.envOr("DRAND_PERIOD", uint256(3))),
+            delay: uint40(vm.envOr("DRAND_DELAY", uint256(15)))
+        });
     }
 
     /// @notice Eras after its own in which a set of operators may still match an order.

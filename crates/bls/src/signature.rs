@@ -24,6 +24,16 @@ impl Signature {
         Ok(Self(signature))
     }
 
+    /// Reads the short encoding that drand and Ethereum's consensus layer use, 48 bytes, and validates the point.
+    ///
+    /// # Errors
+    /// [`BlsError`] says what is wrong with the bytes or the point.
+    pub fn from_compressed(bytes: &[u8; 48]) -> Result<Self, BlsError> {
+        let signature = BlstSignature::uncompress(bytes).map_err(refused)?;
+        signature.validate(true).map_err(refused)?;
+        Ok(Self(signature))
+    }
+
     /// EIP-2537's encoding, 128 bytes.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; G1_BYTES] {

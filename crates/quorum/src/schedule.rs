@@ -20,10 +20,11 @@ pub fn aggregators(set: &OperatorSet, close_hash: B256) -> Vec<u32> {
     order.into_iter().map(|(_, operator)| operator).collect()
 }
 
-/// The turn at a block, from 0: the first begins with the block whose hash gives the seed, one after the closing block.
+/// The turn at a block, from 0: the first begins with the block that shows the seed, which is the one after the closing
+/// block where seeds are block hashes.
 #[must_use]
-pub fn turn_at(close_block: u64, head: u64) -> u64 {
-    head.saturating_sub(close_block + 1) / TURN_BLOCKS
+pub fn turn_at(seeded: u64, head: u64) -> u64 {
+    head.saturating_sub(seeded) / TURN_BLOCKS
 }
 
 #[cfg(test)]
@@ -53,7 +54,7 @@ mod tests {
 
     #[test]
     fn turns_pass_by_blocks() {
-        let turns = [9, 11, 12, 13, 14, 15].map(|head| turn_at(10, head));
+        let turns = [9, 11, 12, 13, 14, 15].map(|head| turn_at(11, head));
         assert_eq!(turns, [0, 0, 0, 1, 1, 2]);
     }
 }

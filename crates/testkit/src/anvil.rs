@@ -39,6 +39,14 @@ impl Anvil {
         Self::with(None, None).await
     }
 
+    /// As [`Anvil::start`], with a genesis of `timestamp`, in unix seconds.
+    ///
+    /// # Errors
+    /// As [`Anvil::start`].
+    pub async fn started_at(timestamp: u64) -> Result<Self> {
+        Self::spawn(Self::builder()?.args(["--timestamp".to_owned(), timestamp.to_string()])).await
+    }
+
     /// Mines a block every `block_time`.
     ///
     /// # Errors
@@ -52,18 +60,22 @@ impl Anvil {
     /// # Errors
     /// As [`Anvil::start`].
     pub async fn with(block_time: Option<Duration>, state: Option<&Path>) -> Result<Self> {
-        let mut builder = Builder::at(paths::foundry("anvil")?)
-            .port(0_u16)
-            .host("127.0.0.1")
-            .timeout(60_000)
-            .chain_id(chain_id())
-            .args(["--accounts".to_owned(), ACCOUNTS.to_string()]);
+        let mut builder = Self::builder()?;
         if let Some(block_time) = block_time {
             builder = builder.block_time_f64(block_time.as_secs_f64());
         }
         if let Some(state) = state {
             builder = builder.arg("--load-state").arg(state);
         }
+        Self::spawn(builder).await
+    }
+
+    fn builder() -> Result<Builder> {
+        let builder = Builder::at(paths::foundry("anvil")?).port(0_u16).host("127.0.0.1").timeout(60_000);
+        Ok(builder.chain_id(chain_id()).args(["--accounts".to_owned(), ACCOUNTS.to_string()]))
+    }
+
+    async fn spawn(builder: Builder) -> Result<Self> {
         let instance = tokio::task::spawn_blocking(move || builder.try_spawn()).await??;
         let provider = ProviderBuilder::new().connect_http(instance.endpoint_url()).erased();
         provider.client().set_poll_interval(Duration::from_millis(50));
@@ -129,6 +141,15 @@ impl Anvil {
     /// When Anvil does not answer.
     pub async fn advance(&self, seconds: u64) -> Result<()> {
         self.provider.anvil_increase_time(seconds).await?;
+        self.mine(1).await
+    }
+
+    /// Sets the clock to `timestamp`, in unix seconds, and mines a block.
+    ///
+    /// # Errors
+    /// When Anvil does not answer, or its clock is later already.
+    pub async fn set_time(&self, timestamp: u64) -> Result<()> {
+        self.provider.anvil_set_next_block_timestamp(timestamp).await?;
         self.mine(1).await
     }
 

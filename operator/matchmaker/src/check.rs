@@ -11,6 +11,7 @@ use iono_telemetry::Health;
 use serde::Serialize;
 
 use crate::config::Config;
+use crate::drand::{self, Drand};
 
 /// One thing that must hold.
 #[derive(Debug, Serialize)]
@@ -58,6 +59,8 @@ pub(crate) async fn run(config: Result<Config>) -> Vec<Finding> {
         });
         note(&mut findings, name, code, |_| address.to_string());
     }
+    let seeds = seeds(&config, &rpc, book.randomness).await;
+    note(&mut findings, "seeds", seeds, Clone::clone);
     if let Some(key) = key {
         let balance =
             rpc.provider().get_balance(key.address()).await.map_err(Into::into).and_then(|balance| {
@@ -76,6 +79,15 @@ pub(crate) async fn run(config: Result<Config>) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Where seeds come from, and whether they can be had.
+async fn seeds(config: &Config, rpc: &Rpc, randomness: Address) -> Result<String> {
+    let is_source = drand::is_source(rpc.provider(), randomness).await?;
+    drand::must_fit(is_source, config.keeper.drand.is_some())?;
+    let Some(url) = &config.keeper.drand else { return Ok("block hashes".to_owned()) };
+    let round = Drand::new(url)?.latest().await?;
+    Ok(format!("drand, round {round}"))
 }
 
 /// Whether the registry has the key in its set, now or from the next era on.

@@ -66,13 +66,15 @@ pub(crate) struct Keeper {
     pub(crate) stagger_blocks: u64,
     /// Leaves orders that have a set of operators to their quorum for so many blocks after closing.
     pub(crate) quorum_blocks: u64,
+    /// Base URL of a relay of the drand network that the market's seeds come from; rounds are below `/public`.
+    pub(crate) drand: Option<String>,
     /// Also ends leases whose time ran out or that were not confirmed. Nothing is paid for it.
     pub(crate) expire_leases: bool,
 }
 
 impl Default for Keeper {
     fn default() -> Self {
-        Self { jitter_ms: 100, stagger_blocks: 0, quorum_blocks: 8, expire_leases: false }
+        Self { jitter_ms: 100, stagger_blocks: 0, quorum_blocks: 8, drand: None, expire_leases: false }
     }
 }
 
@@ -205,7 +207,7 @@ mod tests {
     #[test]
     fn the_installed_file_is_valid_and_shows_the_defaults() {
         let file = include_str!("../../../deploy/matchmaker.toml");
-        let examples = ["store", "ws", "lock_dir", "key", "passphrase_file"];
+        let examples = ["store", "ws", "lock_dir", "key", "passphrase_file", "drand"];
         let with = |wanted: fn(&str, &[&str]) -> bool| {
             let lines = file.lines().map(|line| match line.strip_prefix("# ") {
                 Some(setting) if setting.contains(" = ") && wanted(setting, &examples) => setting,

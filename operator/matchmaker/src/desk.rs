@@ -12,8 +12,9 @@ use tokio::task::JoinSet;
 
 use crate::auctions::Auctions;
 use crate::config::Config;
+use crate::drand::Drand;
 use crate::keeper::{Keeper, Outcome};
-use crate::market::{Market, Order};
+use crate::market::{HISTORY, Market, Order};
 use crate::operator::{Event, Operator};
 use crate::reader::Reader;
 use crate::view::View;
@@ -28,6 +29,8 @@ pub(crate) enum Task {
     Order(OrderId),
     Lease(LeaseId),
     Challenge(OrderId),
+    /// The seed of a block.
+    Seed(u64),
 }
 
 /// When a task that failed is tried again.
@@ -46,6 +49,7 @@ pub(crate) struct Desk {
     pub(crate) auctions: Auctions,
     pub(crate) roster: Roster,
     pub(crate) operator: Option<Operator>,
+    pub(crate) drand: Option<Arc<Drand>>,
     pub(crate) head: u64,
     pub(crate) attempts: JoinSet<(Task, Outcome)>,
     pub(crate) busy: BTreeSet<Task>,
@@ -105,9 +109,10 @@ impl Desk {
             operator.on_head(&mut view).await;
         }
         let orders = self.market.orders.iter().filter(|(_, order)| order.done.is_none());
-        // An order closes, its seed's block follows, and the block after that may resolve it.
-        let ready = orders.filter(|(id, order)| {
-            self.head + 1 >= order.close_block + 2 + self.stagger(**id) + self.patience(order)
+        // An order closes, its seed comes, and the block after that may resolve it, or refund it if no seed ever comes.
+        let ready = orders.filter(|(id, order)| match order.seeded {
+            Some(seeded) => self.head >= seeded + self.stagger(**id) + self.patience(order),
+            None => self.head >= order.seed_block() + HISTORY,
         });
         let mut due: Vec<Task> = ready.map(|(id, _)| Task::Order(*id)).collect();
         if self.config.keeper.expire_leases {
@@ -116,6 +121,9 @@ impl Desk {
             due.extend(leases.map(|(id, _)| Task::Lease(*id)));
         }
         due.extend(self.wrong.keys().map(|order| Task::Challenge(*order)));
+        if self.drand.is_some() {
+            due.extend(self.market.wanted_seeds(self.head).into_iter().map(Task::Seed));
+        }
         for task in due {
             let early = self.retries.get(&task).is_some_and(|retry| self.head < retry.block);
             if early || !self.busy.insert(task) {
@@ -132,6 +140,10 @@ impl Desk {
                 Task::Challenge(order) => {
                     let (wrong, roster) = (self.wrong[&order].clone(), self.roster.clone());
                     self.attempts.spawn(async move { (task, wrong.challenge(&keeper, &roster).await) });
+                }
+                Task::Seed(block) => {
+                    let Some(drand) = self.drand.clone() else { continue };
+                    self.attempts.spawn(async move { (task, drand.bring(&keeper, block).await) });
                 }
             }
         }
@@ -195,6 +207,10 @@ impl Desk {
             (_, Outcome::Done | Outcome::Due(_)) => {
                 self.retries.insert(task, Retry { block: self.head + 4, pause: 1 });
             }
+            // Its round may be out any moment.
+            (Task::Seed(_), Outcome::Later) => {
+                self.retries.insert(task, Retry { block: self.head + 1, pause: 1 });
+            }
             (_, Outcome::Later) => {
                 let pause = self.retries.get(&task).map_or(1, |retry| (retry.pause * 2).min(PATIENCE));
                 self.retries.insert(task, Retry { block: self.head + pause, pause });
@@ -205,6 +221,7 @@ impl Desk {
             Task::Order(order) => orders.contains_key(order),
             Task::Challenge(order) => self.wrong.contains_key(order),
             Task::Lease(lease) => leases.contains_key(lease),
+            Task::Seed(block) => orders.values().any(|order| order.seed_block() == *block),
         });
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use alloy::primitives::{Bytes, U256};
+use alloy::primitives::{Address, Bytes, U256};
 use alloy::providers::DynProvider;
 use alloy::sol_types::SolCall as _;
 use anyhow::Result;
@@ -33,8 +33,8 @@ pub(crate) enum Outcome {
     Due(u64),
 }
 
-/// The contract's words for "someone was faster" and "the order is no longer open".
-const DONE: [&str; 2] = ["OrderBook_NotOpen", "LeaseBook_WrongState"];
+/// The contracts' words for "someone was faster" and "the order is no longer open".
+const DONE: [&str; 3] = ["OrderBook_NotOpen", "LeaseBook_WrongState", "Drand_SeedKnown"];
 
 impl Keeper {
     /// Resolves an order: the match, or the refund when nobody bid or its seed is gone.
@@ -75,7 +75,8 @@ impl Keeper {
         Ok(open.then_some(words.end))
     }
 
-    async fn send(&self, key: &str, to: alloy::primitives::Address, call: Bytes) -> Outcome {
+    /// Sends a call unless it is on its way, or anew when it failed.
+    pub(crate) async fn send(&self, key: &str, to: Address, call: Bytes) -> Outcome {
         // What failed or became final before a re-org undid it may be tried anew; what is in flight goes on.
         let sent = match self.sender.forget(key).await {
             Ok(()) => self.sender.submit(key, to, call).await,
@@ -101,7 +102,8 @@ impl Keeper {
         }
     }
 
-    async fn wait_a_little(&self) {
+    /// So that one of several comes first and the others see it.
+    pub(crate) async fn wait_a_little(&self) {
         let millis = u64::try_from(self.jitter.as_millis()).unwrap_or(u64::MAX);
         let random = RandomState::new().hash_one(self.sender.address());
         tokio::time::sleep(Duration::from_millis(random % millis.saturating_add(1))).await;

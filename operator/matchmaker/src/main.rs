@@ -8,6 +8,7 @@ mod auctions;
 mod check;
 mod config;
 mod desk;
+mod drand;
 mod journal;
 mod keeper;
 mod market;
@@ -45,6 +46,8 @@ const FAIL_POINTS: &[&str] = &[
     "matchmaker.after_share",
     "matchmaker.before_submit",
     "matchmaker.after_submit",
+    "matchmaker.before_seed",
+    "matchmaker.after_seed",
 ];
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]

@@ -1,11 +1,11 @@
 //! What of the market concerns a matchmaker: orders that wait for their match and leases that will run out. Derived from
 //! logs, kept as documents, and undone by a re-org.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::sol_types::SolEvent as _;
 use anyhow::Result;
-use iono_bindings::{ILeaseBook, IMatchTaskManager, IOrderBook, LeaseWords, OrderWords};
+use iono_bindings::{IDrandRandomness, ILeaseBook, IMatchTaskManager, IOrderBook, LeaseWords, OrderWords};
 use iono_chain::Update;
 use iono_primitives::{LeaseId, OrderId};
 use iono_store::{Change, SharedStore, StoreError, StoredLog};
@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 const ORDERS: &str = "order";
 const LEASES: &str = "lease";
+/// Blocks that the chain remembers the hash of (EIP-2935).
+pub(crate) const HISTORY: u64 = 8191;
 /// `IMatchTaskManager.Skip`: more value than the signers can lose, and refused by the order book. The other reasons are
 /// the submitter's fault and say nothing of the order.
 const REFUSALS: [u8; 2] = [3, 4];
@@ -26,6 +28,8 @@ pub(crate) struct Order {
     pub(crate) close_block: u64,
     /// The era whose set of operators may match it.
     pub(crate) era: u32,
+    /// The block from which on its seed is there; `None` while nobody has brought it.
+    pub(crate) seeded: Option<u64>,
     /// Block in which it ended; it is kept until that is final.
     pub(crate) done: Option<u64>,
     /// Block in which a quorum's batch had to leave it out: only `resolve` is left then.
@@ -33,6 +37,11 @@ pub(crate) struct Order {
 }
 
 impl Order {
+    /// The block whose seed decides.
+    pub(crate) fn seed_block(&self) -> u64 {
+        self.close_block + 1
+    }
+
     /// Whether a quorum's batch may still match it.
     pub(crate) fn is_for_quorum(&self) -> bool {
         self.done.is_none() && self.refused.is_none()
@@ -53,14 +62,16 @@ pub(crate) struct Lease {
 /// All that is not final yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Market {
+    /// Whether somebody has to bring the seeds; they are block hashes otherwise.
+    seeds_are_brought: bool,
     pub(crate) orders: BTreeMap<OrderId, Order>,
     pub(crate) leases: BTreeMap<LeaseId, Lease>,
 }
 
 impl Market {
     /// As it was committed last.
-    pub(crate) async fn load(store: &SharedStore) -> Result<Self, StoreError> {
-        let mut market = Self::default();
+    pub(crate) async fn load(store: &SharedStore, seeds_are_brought: bool) -> Result<Self, StoreError> {
+        let mut market = Self { seeds_are_brought, ..Self::default() };
         for document in store.documents(ORDERS).await? {
             let (id, entry): (OrderId, Order) = document.parse()?;
             market.orders.insert(id, entry);
@@ -90,6 +101,7 @@ impl Market {
                 for order in next.orders.values_mut() {
                     order.done = order.done.filter(|done| done <= to);
                     order.refused = order.refused.filter(|refused| refused <= to);
+                    order.seeded = order.seeded.filter(|seeded| !self.seeds_are_brought || seeded <= to);
                 }
                 for lease in next.leases.values_mut() {
                     lease.done = lease.done.filter(|done| done <= to);
@@ -104,6 +116,12 @@ impl Market {
     /// Whether a quorum's batch may still match an order.
     pub(crate) fn is_for_quorum(&self, order: OrderId) -> bool {
         self.orders.get(&order).is_some_and(Order::is_for_quorum)
+    }
+
+    /// Blocks up to `head` whose seeds nobody has brought and open orders wait for, while the chain remembers them.
+    pub(crate) fn wanted_seeds(&self, head: u64) -> BTreeSet<u64> {
+        let waiting = self.orders.values().filter(|order| order.done.is_none() && order.seeded.is_none());
+        waiting.map(Order::seed_block).filter(|block| *block <= head && block + HISTORY > head).collect()
     }
 
     /// What must be written to get from `self` to `next`.
@@ -123,7 +141,8 @@ impl Market {
                 let Ok(event) = IOrderBook::OrderCreated::decode_raw_log(topics, data) else { return };
                 let OrderWords { close_block, set_era: era, .. } =
                     OrderWords::read([event.word0, event.word1]);
-                let order = Order { created: log.block, close_block, era, done: None, refused: None };
+                let seeded = (!self.seeds_are_brought).then_some(close_block + 1);
+                let order = Order { created: log.block, close_block, era, seeded, done: None, refused: None };
                 self.orders.insert(OrderId(event.order.to()), order);
             }
             IOrderBook::OrderMatched::SIGNATURE_HASH
@@ -132,6 +151,11 @@ impl Market {
                 if let Some(entry) = id_of(log).and_then(|id| self.orders.get_mut(&OrderId(id))) {
                     entry.done = done;
                 }
+            }
+            IDrandRandomness::SeedStored::SIGNATURE_HASH => {
+                let Some(block) = id_of(log) else { return };
+                let waiting = self.orders.values_mut().filter(|order| order.seed_block() == block);
+                waiting.for_each(|order| order.seeded = Some(log.block));
             }
             IMatchTaskManager::MatchSkipped::SIGNATURE_HASH => {
                 let Ok(event) = IMatchTaskManager::MatchSkipped::decode_raw_log(topics, data) else { return };
@@ -174,7 +198,7 @@ impl Market {
     }
 }
 
-/// Orders and leases are the first indexed value of all their events.
+/// Orders, leases and seeds' blocks are the first indexed value of all their events.
 fn id_of(log: &StoredLog) -> Option<u64> {
     let topic = log.log.topics().get(1)?;
     u64::try_from(alloy::primitives::U256::from_be_bytes(topic.0)).ok()
@@ -230,7 +254,8 @@ mod tests {
     #[test]
     fn orders_come_and_go() {
         let market = Market::default().after(&blocks(5, vec![created(3, 1), created(5, 2), voided(5, 1)]), 4);
-        let ended = Order { created: 3, close_block: 5, era: 0, done: Some(5), refused: None };
+        let ended =
+            Order { created: 3, close_block: 5, era: 0, seeded: Some(6), done: Some(5), refused: None };
         assert_eq!(market.orders[&OrderId(1)], ended);
         assert_eq!(market.orders[&OrderId(2)].done, None);
         let later = market.after(&blocks(9, vec![]), 4);
@@ -245,6 +270,25 @@ mod tests {
         let back = market.after(&Update::Rollback { to: 4 }, 4);
         assert_eq!(back.orders.len(), 1);
         assert_eq!(back.orders[&OrderId(1)].done, None);
+    }
+
+    #[test]
+    fn seeds_are_wanted_until_they_are_brought_or_out_of_reach() {
+        let stored = |block, seed_block| {
+            let (block_number, round) = (U256::from(seed_block), U256::from(1000));
+            log(block, &IDrandRandomness::SeedStored { blockNumber: block_number, round, seed: B256::ZERO })
+        };
+        let empty = Market { seeds_are_brought: true, ..Market::default() };
+        let market = empty.after(&blocks(6, vec![created(3, 1), created(3, 2), created(5, 3)]), 4);
+        assert_eq!(market.wanted_seeds(5), [].into());
+        assert_eq!(market.wanted_seeds(8), [6, 8].into());
+        assert_eq!(market.wanted_seeds(6 + HISTORY), [8].into());
+        let market = market.after(&blocks(9, vec![stored(9, 6)]), 4);
+        assert_eq!((market.orders[&OrderId(2)].seeded, market.wanted_seeds(9)), (Some(9), [8].into()));
+        let back = market.after(&Update::Rollback { to: 8 }, 4);
+        assert_eq!(back.wanted_seeds(9), [6, 8].into());
+        // Block hashes are there by themselves.
+        assert_eq!(Market::default().after(&blocks(6, vec![created(3, 1)]), 4).wanted_seeds(9), [].into());
     }
 
     #[test]
@@ -291,7 +335,7 @@ mod tests {
                     let next = market.after(&update, 3);
                     store.change(&market.changes(&next).unwrap()).await.unwrap();
                     market = next;
-                    prop_assert_eq!(&Market::load(&store).await.unwrap(), &market);
+                    prop_assert_eq!(&Market::load(&store, false).await.unwrap(), &market);
                 }
                 Ok(())
             })?;

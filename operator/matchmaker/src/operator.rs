@@ -115,8 +115,7 @@ impl Operator {
 
     /// A re-org: what was anchored to blocks above `to` is another matter now.
     pub(crate) fn rolled_back(&mut self, to: u64) {
-        // The seed is of the block after the closing block.
-        self.tasks.retain(|(close_block, _), _| *close_block < to);
+        self.tasks.retain(|_, task| task.seeded <= to);
     }
 
     /// Does what a new head makes due.
@@ -163,7 +162,7 @@ impl Operator {
     /// Ranks and signs.
     async fn open(&self, id: TaskId, me: u32, view: &mut View<'_>) -> Result<Option<Task>> {
         let (close_block, era) = id;
-        let Some(set) = view.roster.set_at(era) else { return Ok(None) };
+        let (Some(set), Some(seeded)) = (view.roster.set_at(era), view.seeded(id)) else { return Ok(None) };
         let anchor = view.reader.anchor(close_block).await?;
         let orders = view.closed_orders(id).await?;
         let Some(results) = Results::compute(&self.domain, close_block, era, anchor, &orders) else {
@@ -184,7 +183,7 @@ impl Operator {
             pool.hold(me, results.sign(me, &self.secret).point().context("our own signature")?);
             metrics::counter!("iono_matchmaker_signed_total").increment(results.ranked.len() as u64);
         }
-        Ok(Some(Task::new(results, orders, pool, turns)))
+        Ok(Some(Task::new(results, orders, pool, turns, seeded)))
     }
 
     /// Hands our shares to those whose turn it is.

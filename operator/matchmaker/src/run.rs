@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use crate::auctions::Auctions;
 use crate::config::Config;
 use crate::desk::Desk;
+use crate::drand::{self, Drand};
 use crate::keeper::Keeper;
 use crate::market::Market;
 use crate::operator::Operator;
@@ -53,9 +54,19 @@ pub(crate) async fn run(config: Config) -> Result<()> {
     let store = iono_store::connect(&config.store_url()).await?;
     let rpc = Rpc::connect(&config.chain, book.chain_id, health.check("rpc"))?;
     let sender = Sender::start(&rpc, store.clone(), key, &config.chain.sender, &health, &shutdown).await?;
-    let contracts = vec![book.order_book, book.lease_book, book.operator_registry, book.match_task_manager];
+    let drand = match config.keeper.drand.as_deref() {
+        Some(url) => Some(Arc::new(Drand::new(url)?)),
+        None => None,
+    };
+    match drand::is_source(rpc.provider(), book.randomness).await {
+        Ok(is_source) => drand::must_fit(is_source, drand.is_some())?,
+        Err(error) => tracing::warn!(error = format!("{error:#}"), "cannot see yet where seeds come from"),
+    }
+    let mut contracts =
+        vec![book.order_book, book.lease_book, book.operator_registry, book.match_task_manager];
+    contracts.extend(drand.is_some().then_some(book.randomness));
     let follower = Follower::new(&rpc, store.clone(), &config.chain, book.start_block, contracts).await?;
-    let market = Market::load(&store).await?;
+    let market = Market::load(&store, drand.is_some()).await?;
     let auctions = Auctions::load(&store, book.order_book, &market).await?;
     let roster = roster::load(&store, book.operator_registry).await?;
     let operator = operator(&config, &book, &sender, &store, &health, &shutdown).await?;
@@ -75,6 +86,7 @@ pub(crate) async fn run(config: Config) -> Result<()> {
         auctions,
         roster,
         operator,
+        drand,
         head: 0,
         attempts: JoinSet::new(),
         busy: BTreeSet::new(),

@@ -127,7 +127,7 @@ pub(crate) async fn read(config: &Config) -> Result<Status> {
     };
     let store = iono_store::connect(&config.store_url()).await?;
     let rpc = Rpc::connect(&config.chain, book.chain_id, Health::default().check("rpc"))?;
-    let market = Market::load(&store).await?;
+    let market = Market::load(&store, config.keeper.drand.is_some()).await?;
     let provider = rpc.provider();
     let tokens = IPaymentTokens::new(book.payment_tokens, provider);
     let escrow = IEscrow::new(book.escrow, provider);

@@ -24,6 +24,8 @@ pub(crate) struct Task {
     pub(crate) pool: Pool,
     /// Operators in the order of their turns.
     turns: Vec<u32>,
+    /// The block from which on they take turns.
+    pub(crate) seeded: u64,
     /// The turn whose aggregator got our share, or is getting it.
     pub(crate) sent: Option<u64>,
     quorum_since: Option<Instant>,
@@ -53,9 +55,25 @@ pub(crate) struct TaskStatus {
 }
 
 impl Task {
-    pub(crate) fn new(results: Results, orders: Vec<ClosedOrder>, pool: Pool, turns: Vec<u32>) -> Self {
+    pub(crate) fn new(
+        results: Results,
+        orders: Vec<ClosedOrder>,
+        pool: Pool,
+        turns: Vec<u32>,
+        seeded: u64,
+    ) -> Self {
         let (sent, quorum_since) = (None, None);
-        Self { results, orders, pool, turns, sent, quorum_since, submitting: false, retry: (0, PAUSE) }
+        Self {
+            results,
+            orders,
+            pool,
+            turns,
+            seeded,
+            sent,
+            quorum_since,
+            submitting: false,
+            retry: (0, PAUSE),
+        }
     }
 
     pub(crate) fn id(&self) -> TaskId {
@@ -64,7 +82,7 @@ impl Task {
 
     /// Whose turn it is, and the how-manieth.
     pub(crate) fn turn(&self, head: u64) -> (u32, u64) {
-        let turn = turn_at(self.results.close_block, head);
+        let turn = turn_at(self.seeded, head);
         (self.turns[(turn % self.turns.len() as u64) as usize], turn)
     }
 

@@ -17,7 +17,7 @@ pub(crate) struct View<'a> {
     pub(crate) auctions: &'a Auctions,
     pub(crate) roster: &'a Roster,
     pub(crate) reader: &'a mut Reader,
-    /// Blocks after closing for which a quorum is waited for.
+    /// Blocks from the seed on for which a quorum is waited for.
     pub(crate) patience: u64,
 }
 
@@ -26,7 +26,7 @@ impl View<'_> {
     pub(crate) fn due(&self) -> BTreeSet<TaskId> {
         let orders = self.market.orders.iter().filter(|(_, order)| order.is_for_quorum());
         let timely = orders.filter(|(_, order)| {
-            order.close_block < self.head && order.close_block + self.patience >= self.head
+            order.seeded.is_some_and(|seeded| seeded <= self.head && self.head < seeded + self.patience)
         });
         let with_bids =
             timely.filter(|(id, _)| self.auctions.get(**id).is_some_and(|auction| auction.has_bids()));
@@ -50,6 +50,12 @@ impl View<'_> {
             orders.push(ClosedOrder { order: *id, words: auction.words, weights, bids: auction.bids() });
         }
         Ok(orders)
+    }
+
+    /// The block from which on a task's seed is there.
+    pub(crate) fn seeded(&self, (close_block, era): TaskId) -> Option<u64> {
+        let mut orders = self.market.orders.values();
+        orders.find(|order| (order.close_block, order.era) == (close_block, era))?.seeded
     }
 
     /// Operators that were slashed.

@@ -1,6 +1,7 @@
 //! A market with one provider and one tenant, and matchmakers as real processes.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // each test file uses a part
 
+pub mod drand;
 pub mod quorum;
 
 use std::path::PathBuf;
@@ -35,7 +36,10 @@ pub struct Keeper {
 impl World {
     /// Blocks are mined by the test.
     pub async fn new() -> Self {
-        let net = Devnet::start().await.unwrap();
+        Self::on(Devnet::start().await.unwrap()).await
+    }
+
+    pub async fn on(net: Devnet) -> Self {
         let setup = ProviderSetup::new(net.anvil.key(2), net.anvil.key(3));
         net.provider(&setup).await.unwrap();
         let tenant = net.anvil.key(4);

@@ -43,7 +43,10 @@ pub struct Quorum {
 impl Quorum {
     /// Operators of equal weight, in the set from now on; `extra` ends each one's configuration.
     pub async fn new(count: u8, extra: &str) -> Self {
-        let world = World::new().await;
+        Self::on(World::new().await, count, extra).await
+    }
+
+    pub async fn on(world: World, count: u8, extra: &str) -> Self {
         let setup = ProviderSetup::new(PrivateKeySigner::random(), PrivateKeySigner::random());
         world.net.provider(&setup).await.unwrap();
         let mut operators = Vec::new();
@@ -134,7 +137,7 @@ impl Quorum {
         self.net().anvil.provider().get_block_number().await.unwrap()
     }
 
-    async fn words(&self, order: OrderId) -> OrderWords {
+    pub async fn words(&self, order: OrderId) -> OrderWords {
         let orders = IOrderBook::new(self.net().book.order_book, self.net().anvil.provider());
         let words = orders.orderWords(order.into()).call().await.unwrap();
         OrderWords::read([words.word0, words.word1])
