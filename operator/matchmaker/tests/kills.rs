@@ -221,6 +221,8 @@ async fn every_fail_point_has_a_test() {
         "matchmaker.after_share",
         "matchmaker.before_submit",
         "matchmaker.after_submit",
+        "matchmaker.before_seed",
+        "matchmaker.after_seed",
         "chain.before_rollback",
         "chain.before_replace",
         "matchmaker.before_expire",
