@@ -12,7 +12,7 @@ use iono_primitives::{OrderId, OrderState};
 use iono_testkit::{Devnet, events, eventually};
 use serde_json::json;
 use support::drand::{Clock, Mood, Relay};
-use support::quorum::Quorum;
+use support::quorum::{PATIENT, Quorum};
 use support::{LIMIT, World};
 
 /// Mines as a chain with blocks of a second does, until the order is no longer open.
@@ -60,14 +60,14 @@ async fn a_keeper_brings_the_round_whatever_the_relay_says_and_whatever_kills_it
     // Without a round and with a false one the order waits; nothing is stored and nothing is paid.
     mine_slowly(&world.net, 8).await;
     eventually("the round was asked for", LIMIT, || async { relay.asked().first().copied() }).await.unwrap();
-    relay.become_(Mood::Lying);
+    relay.set_mood(Mood::Lying);
     mine_slowly(&world.net, 4).await;
     assert_eq!(world.order_state(order).await, OrderState::Open);
     assert!(seeds(&world.net).await.is_empty(), "{}", daemon.logs());
     daemon.terminate(LIMIT).await.unwrap();
 
     // Killed on the way, it brings it once.
-    relay.become_(Mood::Honest);
+    relay.set_mood(Mood::Honest);
     for point in ["matchmaker.before_seed", "matchmaker.after_seed"] {
         let mut victim = keeper.start(Some(point));
         let death = victim.wait_killed(LIMIT);
@@ -93,7 +93,7 @@ async fn a_keeper_brings_the_round_whatever_the_relay_says_and_whatever_kills_it
 async fn operators_wait_for_the_round_and_match_by_quorum() {
     let (clock, net) = Clock::market().await;
     let relay = Relay::start(Mood::Honest).await;
-    let quorum = Quorum::on(World::on(net).await, 4, &format!("[keeper]\ndrand = '{}'\n", relay.url)).await;
+    let quorum = Quorum::on(World::on(net).await, 4, &format!("{PATIENT}drand = '{}'\n", relay.url)).await;
     clock.start(&quorum.net().anvil).await;
     let order = quorum.order().await;
     let daemons = quorum.run().await;

@@ -13,7 +13,7 @@ use iono_quorum::SignedShare;
 use iono_testkit::{events, eventually};
 use nix::sys::signal::Signal;
 use support::LIMIT;
-use support::quorum::{Quorum, STAKE};
+use support::quorum::{PATIENT, Quorum, STAKE};
 
 #[tokio::test]
 async fn a_batch_is_submitted_in_the_first_possible_block() {
@@ -53,7 +53,7 @@ async fn a_batch_is_submitted_in_the_first_possible_block() {
 
 #[tokio::test]
 async fn orders_are_matched_though_one_is_dead_and_one_lies() {
-    let quorum = Quorum::new(7, "").await;
+    let quorum = Quorum::new(7, PATIENT).await;
     let mut daemons = quorum.run().await;
     // The seventh's share is made by hand.
     daemons[0].kill().await.unwrap();
@@ -79,7 +79,7 @@ async fn orders_are_matched_though_one_is_dead_and_one_lies() {
 
 #[tokio::test]
 async fn when_the_aggregator_dies_the_next_takes_its_turn() {
-    let quorum = Quorum::new(4, "").await;
+    let quorum = Quorum::new(4, PATIENT).await;
     let mut daemons = quorum.run().await;
     for outage in ["killed", "without gas"] {
         let order = quorum.order().await;
@@ -127,7 +127,7 @@ async fn with_a_third_silent_orders_are_resolved_and_a_late_one_completes_the_qu
 
 #[tokio::test]
 async fn a_set_that_changes_between_signing_and_submission_still_matches() {
-    let quorum = Quorum::new(4, "[keeper]\nquorum_blocks = 40\n").await;
+    let quorum = Quorum::new(4, PATIENT).await;
     let daemons = quorum.run().await;
     for daemon in &daemons[2..] {
         daemon.signal(Signal::SIGSTOP).unwrap();
@@ -192,7 +192,7 @@ async fn a_reorg_of_the_closing_block_punishes_nobody() {
 
 #[tokio::test]
 async fn garbage_from_an_aggregator_changes_nothing() {
-    let quorum = Quorum::new(4, "").await;
+    let quorum = Quorum::new(4, PATIENT).await;
     let daemons = quorum.run().await;
     for daemon in &daemons {
         daemon.signal(Signal::SIGSTOP).unwrap();
@@ -258,7 +258,7 @@ async fn a_wrong_match_is_challenged_and_its_signers_pay() {
 
 #[tokio::test]
 async fn what_others_say_is_bounded_and_checked() {
-    let quorum = Quorum::new(4, "[keeper]\nquorum_blocks = 40\n").await;
+    let quorum = Quorum::new(4, PATIENT).await;
     let daemons = quorum.run().await;
     // Two are silent, so that the task stays open.
     for daemon in &daemons[2..] {

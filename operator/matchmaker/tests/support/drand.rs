@@ -63,7 +63,7 @@ impl Relay {
         relay
     }
 
-    pub fn become_(&self, mood: Mood) {
+    pub fn set_mood(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
     }
 

@@ -20,6 +20,8 @@ use serde_json::Value;
 use super::{Keeper, LIMIT, World};
 
 pub const STAKE: u64 = 10_000;
+/// Where it is about the quorum: the blocks here are ten times as fast as a chain's, the machine is not.
+pub const PATIENT: &str = "[keeper]\nquorum_blocks = 40\n";
 const DAY: u64 = 86_400;
 
 /// A registered operator and its daemon's folder.
