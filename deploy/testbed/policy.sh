@@ -1,0 +1,47 @@
+# Sourced by `cluster`: network policies by iptables. What policies, pods and namespaces say together becomes one chain
+# for each pod and direction (policy.jq), put in place at once whenever one of them changes. A pod that is not known yet
+# reaches nobody: it must not speak before its policies hold.
+
+start_policy() {
+  start policy bash -c "$(declare -f follow_policies enforce); RUN=$RUN; HERE=$HERE; PODS=$PODS
+    KUBECONFIG=$RUN/admin.conf; export KUBECONFIG; follow_policies"
+  until_true 30 "network policy" iptables -C FORWARD -j TESTBED
+}
+
+follow_policies() {
+  while true; do
+    enforce
+    # Three watches into one pipe; several changes at once make one.
+    while read -r _; do
+      while read -r -t 0.1 _; do :; done
+      enforce
+    done < <(
+      for kind in pods networkpolicies namespaces; do
+        kubectl get "$kind" --all-namespaces --watch --output name 2>/dev/null &
+      done
+      wait
+    )
+    # The API server went away: what holds goes on to hold.
+    sleep 1
+  done
+}
+
+enforce() {
+  local state old
+  state=$(kubectl get pods,networkpolicies,namespaces --all-namespaces --output json 2>/dev/null) || return 0
+  old=$(iptables-save -t filter | sed -nE 's/^:(TESTBED[^ ]*) .*/\1/p' | jq -R . | jq -s .)
+  jq -r --arg pods "$PODS" --argjson old "$old" -f "$HERE/policy.jq" <<<"$state" >"$RUN/policy.rules"
+  iptables-restore --wait --noflush <"$RUN/policy.rules" || { echo "refused:"; cat "$RUN/policy.rules"; return 0; }
+  local chain
+  for chain in FORWARD INPUT; do
+    iptables --wait -C $chain -j TESTBED 2>/dev/null || iptables --wait -I $chain 1 -j TESTBED
+  done
+}
+
+stop_policy() {
+  stop policy
+  local chain
+  for chain in FORWARD INPUT; do iptables --wait -D $chain -j TESTBED 2>/dev/null || true; done
+  for chain in $(iptables-save -t filter | sed -nE 's/^:(TESTBED[^ ]*) .*/\1/p'); do iptables --wait -F "$chain"; done
+  for chain in $(iptables-save -t filter | sed -nE 's/^:(TESTBED[^ ]*) .*/\1/p'); do iptables --wait -X "$chain"; done
+}
