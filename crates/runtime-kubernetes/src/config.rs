@@ -1,0 +1,42 @@
+//! What the cluster's owner decided.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use iono_runtime::Vault;
+
+/// Settings of the objects that leases are made of.
+#[derive(Debug, Clone)]
+pub struct KubernetesConfig {
+    /// The provider's key for fingerprints and manifests; says who the owner is.
+    pub vault: Vault,
+    /// The namespace of the provider's own pods: its router reaches leases from there. What comes from a node itself
+    /// always does.
+    pub namespace: String,
+    /// Class of persistent volumes; the cluster's default when `None`.
+    pub storage_class: Option<String>,
+    /// Name servers outside the cluster's own DNS pods, such as one on each node.
+    pub dns: Vec<IpAddr>,
+    /// What runs the containers (`gvisor`, `kata`); the cluster's default when `None`.
+    pub runtime_class: Option<String>,
+    /// Labels of the nodes that leases may run on.
+    pub nodes: BTreeMap<String, String>,
+    /// What a node calls NVIDIA's cards among its resources.
+    pub gpu_resource: String,
+}
+
+impl KubernetesConfig {
+    /// The usual settings.
+    #[must_use]
+    pub fn new(vault: Vault) -> Self {
+        Self {
+            vault,
+            namespace: "ionosphere".to_owned(),
+            storage_class: None,
+            dns: Vec::new(),
+            runtime_class: None,
+            nodes: BTreeMap::new(),
+            gpu_resource: "nvidia.com/gpu".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+use alloy::primitives::Address;
+use iono_primitives::{LeaseId, ProviderId};
+use iono_runtime::{
+    Credentials, Owner, Port, Protocol, RestartPolicy, Secret, SecretFile, Service, Vault, Volume,
+    VolumeKind, Workload,
+};
+use serde_json::{Value, json};
+
+use super::{Object, of};
+use crate::{KubernetesConfig, Names};
+
+fn owner() -> Owner {
+    Owner { chain_id: 1, registry: Address::repeat_byte(7), provider: ProviderId(3) }
+}
+
+fn objects(services: Vec<Service>) -> Vec<Object> {
+    let config = KubernetesConfig::new(Vault::new(&[1; 32], owner()));
+    let workload = Workload { lease: LeaseId(9), manifest_hash: "ab".to_owned(), services };
+    of(&config, &Names::new(&owner()), &workload).unwrap()
+}
+
+fn find<'a>(objects: &'a [Object], kind: &str, name: &str) -> &'a Value {
+    let found = objects.iter().find(|object| object.kind == kind && object.name == name);
+    &found.unwrap_or_else(|| panic!("no {kind} {name}")).value
+}
+
+fn volume(kind: VolumeKind) -> Volume {
+    Volume { name: "data".to_owned(), path: "/data".to_owned(), size_mib: 100, kind, read_only: false }
+}
+
+/// A web server, a database that only it reaches, and a job that ends.
+fn three() -> Vec<Service> {
+    let mut web = Service::new("web", "img/web:1");
+    web.args = vec!["--name=$(NAME)".to_owned()];
+    web.replicas = 2;
+    web.ports = vec![Port::new(8080, Protocol::Tcp)];
+    web.env.insert("PASSWORD".to_owned(), Secret::new("swordfish"));
+    let mut database = Service::new("db", "img/db:1");
+    database.ports =
+        vec![Port { to: vec!["web".to_owned()], external: 5432, ..Port::new(15432, Protocol::Tcp) }];
+    database.volumes = vec![volume(VolumeKind::Persistent)];
+    let mut job = Service::new("job", "img/job:1");
+    job.restart = RestartPolicy::Never;
+    vec![web, database, job]
+}
+
+#[test]
+fn a_service_is_kept_running_as_it_asks_for() {
+    let objects = objects(three());
+    assert_eq!(objects[0].kind, "Namespace");
+    assert!(objects[1..].iter().all(|object| object.namespace.as_deref() == Some(objects[0].name.as_str())));
+    let web = find(&objects, "Deployment", "web");
+    assert_eq!(web["spec"]["replicas"], 2);
+    assert_eq!(web["spec"]["strategy"]["rollingUpdate"], json!({"maxSurge": 1, "maxUnavailable": 0}));
+    let database = find(&objects, "StatefulSet", "db");
+    assert_eq!(
+        database["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"],
+        "100Mi"
+    );
+    let job = find(&objects, "Job", "job");
+    assert_eq!(job["spec"]["template"]["spec"]["restartPolicy"], "Never");
+    assert_eq!(job["spec"]["backoffLimit"], 0);
+    assert_eq!(web["spec"]["template"]["spec"]["containers"][0]["args"], json!(["--name=$$(NAME)"]));
+    // Names are for those who have ports.
+    let names: Vec<_> = objects.iter().filter(|o| o.kind == "Service").map(|o| o.name.as_str()).collect();
+    assert_eq!(names, ["web", "db"]);
+    let port = &find(&objects, "Service", "db")["spec"]["ports"][0];
+    assert_eq!((&port["port"], &port["targetPort"]), (&json!(5432), &json!(15432)));
+}
+
+#[test]
+fn pods_have_no_right_that_they_do_not_need() {
+    let objects = objects(three());
+    let spec = &find(&objects, "Deployment", "web")["spec"]["template"]["spec"];
+    assert_eq!(spec["automountServiceAccountToken"], false);
+    assert_eq!(spec["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+    for forbidden in ["hostNetwork", "hostPID", "hostIPC", "serviceAccountName"] {
+        assert!(spec.get(forbidden).is_none(), "{forbidden}");
+    }
+    let container = &spec["containers"][0];
+    let rights = &container["securityContext"];
+    assert_eq!((&rights["privileged"], &rights["allowPrivilegeEscalation"]), (&json!(false), &json!(false)));
+    assert_eq!(rights["capabilities"]["drop"], json!(["ALL"]));
+    assert!(!rights["capabilities"]["add"].as_array().unwrap().contains(&json!("NET_RAW")));
+    assert_eq!(container["resources"]["limits"], container["resources"]["requests"]);
+    let text = serde_json::to_string(&objects.iter().map(|o| &o.value).collect::<Vec<_>>()).unwrap();
+    assert!(!text.contains("hostPath"), "{text}");
+}
+
+#[test]
+fn the_quota_is_what_the_lease_pays_for_and_one_replica_more_in_an_update() {
+    let objects = objects(three());
+    let hard = &find(&objects, "ResourceQuota", "lease")["spec"]["hard"];
+    // Two replicas of the web server, one of the job, each and one more; the database stops first.
+    assert_eq!((&hard["pods"], &hard["limits.cpu"]), (&json!("6"), &json!("6000m")));
+    assert_eq!((&hard["persistentvolumeclaims"], &hard["requests.storage"]), (&json!("1"), &json!("100Mi")));
+    assert_eq!((&hard["services.nodeports"], &hard["services.loadbalancers"]), (&json!("0"), &json!("0")));
+}
+
+#[test]
+fn nobody_is_reached_but_by_whom_the_manifest_names() {
+    let objects = objects(three());
+    let nothing = &find(&objects, "NetworkPolicy", "nothing")["spec"];
+    assert_eq!(nothing["policyTypes"], json!(["Ingress", "Egress"]));
+    assert!(nothing.get("ingress").is_none() && nothing.get("egress").is_none());
+    let database = &find(&objects, "NetworkPolicy", "to-db")["spec"]["ingress"];
+    // Its own replicas, and the web server at the container's own port.
+    assert_eq!(database.as_array().unwrap().len(), 2);
+    assert_eq!(database[1]["ports"][0]["port"], 15432);
+    assert_eq!(database[1]["from"][0]["podSelector"]["matchExpressions"][0]["values"], json!(["web"]));
+    let targets =
+        |name: &str| find(&objects, "NetworkPolicy", name)["spec"]["egress"].as_array().unwrap().len();
+    // To themselves; the web server to the database, the job to the web server, the database to the web server.
+    assert_eq!([targets("from-web"), targets("from-job"), targets("from-db")], [2, 2, 2]);
+    let internet = &find(&objects, "NetworkPolicy", "internet")["spec"]["egress"][0]["to"][0]["ipBlock"];
+    assert!(internet["except"].as_array().unwrap().contains(&json!("169.254.0.0/16")));
+}
+
+#[test]
+fn secrets_are_in_secrets_alone() {
+    let mut service = Service::new("web", "img");
+    service.env.insert("PASSWORD".to_owned(), Secret::new("swordfish"));
+    service.secrets = vec![SecretFile { path: "/etc/key".to_owned(), content: Secret::new("c2VjcmV0") }];
+    service.credentials = Some(Credentials {
+        host: "registry.example".to_owned(),
+        username: Secret::new("me"),
+        password: Secret::new("hunter2"),
+    });
+    let made = objects(vec![service.clone()]);
+    for object in made.iter().filter(|object| object.kind != "Secret") {
+        let text = object.value.to_string();
+        for secret in ["swordfish", "c2VjcmV0", "hunter2"] {
+            assert!(!text.contains(secret), "{} {}", object.kind, object.name);
+        }
+    }
+    let pod = |objects: &[Object]| find(objects, "Deployment", "web")["spec"]["template"].clone();
+    assert_eq!(pod(&made)["spec"]["imagePullSecrets"][0]["name"], "web-login");
+    assert_eq!(pod(&made)["spec"]["containers"][0]["envFrom"][0]["secretRef"]["name"], "web-environment");
+    // Another secret makes another pod, the same one the same.
+    assert_eq!(pod(&objects(vec![service.clone()])), pod(&made));
+    service.env.insert("PASSWORD".to_owned(), Secret::new("other"));
+    assert_ne!(pod(&objects(vec![service])), pod(&made));
+}
+
+#[test]
+fn what_cannot_be_is_refused_before_anything_is_made() {
+    let mut service = Service::new("job", "img");
+    service.restart = RestartPolicy::Never;
+    service.volumes = vec![volume(VolumeKind::Persistent)];
+    let config = KubernetesConfig::new(Vault::new(&[1; 32], owner()));
+    let workload = Workload { lease: LeaseId(9), manifest_hash: "ab".to_owned(), services: vec![service] };
+    let refused = of(&config, &Names::new(&owner()), &workload).unwrap_err();
+    assert!(refused.to_string().contains("always restarted"), "{refused}");
+}
