@@ -11,6 +11,10 @@ items:
 - {apiVersion: v1, kind: Namespace, metadata: {name: $space, labels: {side: inside}}}
 - {apiVersion: v1, kind: Namespace, metadata: {name: $space-other}}
 - apiVersion: v1
+  kind: PersistentVolumeClaim
+  metadata: {name: disk, namespace: $space}
+  spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 10Mi}}}
+- apiVersion: v1
   kind: Service
   metadata: {name: web, namespace: $space}
   spec: {selector: {app: web}, ports: [{protocol: TCP, port: 80, targetPort: 8080}]}
@@ -20,6 +24,7 @@ $(busybox_pod $space-other stranger "sleep 1000")
 Y
   kubectl wait --for=condition=Ready --timeout=60s -n $space pod/web pod/caller >/dev/null
   kubectl wait --for=condition=Ready --timeout=60s -n $space-other pod/stranger >/dev/null
+  until_true 20 "volume for a claim" bash -c "kubectl get pvc disk -n $space -o jsonpath='{.status.phase}' | grep -qx Bound"
   local address
   address=$(kubectl get pod web -n $space -o jsonpath='{.status.podIP}')
   expect open "a service by its name" $space caller web.$space.svc.cluster.local
@@ -39,7 +44,7 @@ Y
   expect shut "a pod behind a policy" $space-other stranger "$address:8080"
   expect shut "the node" $space caller "$NODE_IP:10250"
   expect shut "the API server" $space caller "$API_IP:443"
-  say "names, pods and policies work"
+  say "pods, names, volumes and policies work"
 }
 
 busybox_image() {

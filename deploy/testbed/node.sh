@@ -4,8 +4,7 @@ SOCKET=$RUN/containerd.sock
 
 start_node() {
   write_node_configuration
-  start containerd containerd --config "$RUN/containerd.toml"
-  until_true 30 containerd ctr --address "$SOCKET" version
+  start_containerd
   make_pause_image
   make_way
   start kubelet "$BIN/kubelet" --kubeconfig="$RUN/kubelet.conf" --config="$RUN/kubelet.yaml" --root-dir="$RUN/kubelet" \
@@ -13,6 +12,11 @@ start_node() {
     --container-runtime-endpoint="unix://$SOCKET"
   start proxy "$BIN/kube-proxy" --kubeconfig="$RUN/proxy.conf" --hostname-override="$NODE" --cluster-cidr="$PODS" \
     --conntrack-max-per-core=0
+}
+
+start_containerd() {
+  start containerd containerd --config "$RUN/containerd.toml"
+  until_true 30 containerd ctr --address "$SOCKET" version
 }
 
 write_node_configuration() {
@@ -110,16 +114,28 @@ load_images() {
 stop_node() {
   stop kubelet
   stop proxy
-  local container
-  for container in $(ctr --address "$SOCKET" --namespace k8s.io tasks ls -q 2>/dev/null); do
-    ctr --address "$SOCKET" --namespace k8s.io tasks kill --signal KILL "$container" 2>/dev/null || true
-  done
-  sleep 1
-  stop containerd
+  if [ -f "$RUN/containerd.toml" ]; then
+    # Also where it was killed: it alone finds its containers again.
+    start_containerd
+    local container
+    for container in $(ctr --address "$SOCKET" --namespace k8s.io tasks ls -q 2>/dev/null); do
+      ctr --address "$SOCKET" --namespace k8s.io tasks delete --force "$container" >/dev/null 2>&1 || true
+    done
+    stop containerd
+  fi
   # Pods' volumes and root file systems.
   awk -v run="$RUN/" 'index($2, run) == 1 {print $2}' /proc/mounts | sort -r | xargs -r umount -l 2>/dev/null || true
+  remove_pods_networks
+  remove_rules 'KUBE-|CNI-[0-9a-f]{24}'
   ip addr del "$NODE_IP/32" dev lo 2>/dev/null || true
   local way
   for way in -s -d; do iptables -D FORWARD $way "$PODS" -j ACCEPT 2>/dev/null || true; done
-  "$BIN/kube-proxy" --cleanup >/dev/null 2>&1 || true
+}
+
+# Their links go with them.
+remove_pods_networks() {
+  local name
+  for name in $(ip netns list | awk '/^cni-/ {print $1}'); do
+    if ip -n "$name" -4 addr show | grep -qF "inet ${PODS%.*}."; then ip netns del "$name"; fi
+  done
 }

@@ -40,8 +40,20 @@ enforce() {
 
 stop_policy() {
   stop policy
-  local chain
-  for chain in FORWARD INPUT; do iptables --wait -D $chain -j TESTBED 2>/dev/null || true; done
-  for chain in $(iptables-save -t filter | sed -nE 's/^:(TESTBED[^ ]*) .*/\1/p'); do iptables --wait -F "$chain"; done
-  for chain in $(iptables-save -t filter | sed -nE 's/^:(TESTBED[^ ]*) .*/\1/p'); do iptables --wait -X "$chain"; done
+  remove_rules TESTBED
+}
+
+# remove_rules NAMES: every chain whose name begins so, and what leads there.
+remove_rules() {
+  local table rules
+  for table in filter nat mangle; do
+    rules=$(iptables-save -t $table)
+    {
+      echo "*$table"
+      sed -nE "s/^-A ((PREROUTING|INPUT|FORWARD|OUTPUT|POSTROUTING) .*-j ($1).*)/-D \\1/p" <<<"$rules"
+      sed -nE "s/^:(($1)[^ ]*) .*/:\1 - [0:0]/p" <<<"$rules"
+      sed -nE "s/^:(($1)[^ ]*) .*/-X \1/p" <<<"$rules"
+      echo COMMIT
+    } | iptables-restore --wait --noflush
+  done
 }
