@@ -3,24 +3,23 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::cell::Cell;
+
 use alloy::consensus::Transaction as _;
 use alloy::eips::BlockNumberOrTag;
-use alloy::primitives::{B256, Bytes, U256};
+use alloy::primitives::{B256, U256};
 use alloy::providers::Provider as _;
 use alloy::providers::ext::AnvilApi as _;
 use alloy::rpc::types::TransactionRequest;
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::SolCall as _;
 use anyhow::{Context as _, Result};
-use iono_bindings::{
-    IERC20, IMatchPolicy, IMatchTaskManager, IOperatorRegistry, IOrderBook, IRandomness, IStakingManager,
-    Match, OrderWords, Share,
-};
+use iono_bindings::{IERC20, IMatchTaskManager, IOperatorRegistry, IOrderBook, IStakingManager, Quorum};
 use iono_bls::{PublicKey, SecretKey, check_shares};
-use iono_matching::{Bid, Weights};
+use iono_matching::Bid;
 use iono_primitives::{OrderId, Rate, WalletId};
-use iono_quorum::{Anchor, Domain, Member, OperatorSet, Ranked, Tree, message, rank};
-use iono_testkit::{Devnet, ProviderSetup};
+use iono_quorum::{Member, OperatorSet};
+use iono_testkit::{Ballot, Devnet, ProviderSetup, ballot};
 
 const OPERATORS: u8 = 7;
 const STAKE: u64 = 10_000;
@@ -56,12 +55,8 @@ impl World {
         Ok(Self { net, tenant, wallet, hot_keys, secrets })
     }
 
-    fn domain(&self) -> Domain {
-        Domain { chain_id: self.net.book.chain_id, tasks: self.net.book.match_task_manager }
-    }
-
-    /// Orders of one block with a bid of every provider each, and the anchor of their closing block.
-    async fn orders(&self, count: usize) -> Result<(Vec<OrderId>, u64, Anchor)> {
+    /// Orders of one block with a bid of every provider each, whose seed is there.
+    async fn orders(&self, count: usize) -> Result<Vec<OrderId>> {
         let chain = self.net.anvil.provider();
         let book = IOrderBook::new(self.net.book.order_book, chain);
         let before: u64 = book.orderCount().call().await?.to();
@@ -94,30 +89,11 @@ impl World {
         chain.anvil_set_auto_mine(true).await?;
         self.net.anvil.mine(3).await?;
 
-        let close_block = OrderWords::read(self.words(ids[0]).await?).close_block;
-        let block = chain.get_block_by_number(close_block.into()).await?.context("no closing block")?;
-        let randomness = IRandomness::new(self.net.book.randomness, chain);
-        let seed = randomness.seedOf(U256::from(close_block + 1)).call().await?;
-        Ok((ids, close_block, Anchor { close_hash: block.header.hash, seed }))
+        Ok(ids)
     }
 
-    async fn words(&self, order: OrderId) -> Result<[U256; 2]> {
-        let book = IOrderBook::new(self.net.book.order_book, self.net.anvil.provider());
-        let words = book.orderWords(order.into()).call().await?;
-        Ok([words.word0, words.word1])
-    }
-
-    async fn bids(&self, order: OrderId) -> Result<Vec<Bid>> {
-        let book = IOrderBook::new(self.net.book.order_book, self.net.anvil.provider());
-        Ok(book.bidsOf(order.into()).call().await?.into_iter().map(Bid).collect())
-    }
-
-    async fn rank(&self, order: OrderId, anchor: &Anchor) -> Result<Ranked> {
-        let words = self.words(order).await?;
-        let policy = U256::from(OrderWords::read(words).policy);
-        let policies = IMatchPolicy::new(self.net.book.match_policy, self.net.anvil.provider());
-        let weights = Weights::from_word(policies.weightsOf(policy).call().await?);
-        rank(order, words, weights, &self.bids(order).await?, anchor).context("no bid")
+    async fn honest(&self, orders: &[OrderId]) -> Result<Ballot> {
+        Ballot::honest(self.net.anvil.provider(), &self.net.book, orders).await
     }
 
     async fn set(&self, era: u32) -> Result<OperatorSet> {
@@ -142,41 +118,34 @@ impl World {
 #[tokio::test]
 async fn a_batch_that_a_quorum_signed_becomes_leases() {
     let world = World::open().await.unwrap();
-    let (ids, close_block, anchor) = world.orders(5).await.unwrap();
-    let mut ranked = Vec::new();
-    for id in &ids {
-        ranked.push(world.rank(*id, &anchor).await.unwrap());
-    }
-    let tree = Tree::new(ranked.iter().map(|result| result.leaf).collect()).unwrap();
-    let era = OrderWords::read(world.words(ids[0]).await.unwrap()).set_era;
-    let digest = world.domain().root_digest(close_block, era, tree.root());
+    let ids = world.orders(5).await.unwrap();
+    let ballot = world.honest(&ids).await.unwrap();
+    let (era, digest) = (ballot.set_era, ballot.digest());
     let tasks = IMatchTaskManager::new(world.net.book.match_task_manager, world.net.anvil.provider());
-    let theirs =
-        tasks.rootDigest(U256::from(close_block), U256::from(era), tree.root()).call().await.unwrap();
-    assert_eq!(digest, theirs);
+    let (close_block, root) = (U256::from(ballot.close_block), ballot.root());
+    assert_eq!(digest, tasks.rootDigest(close_block, U256::from(era), root).call().await.unwrap());
+    // What the crate makes of the same orders is what was put together by hand.
+    let truth = ballot.truth().unwrap();
+    assert_eq!((truth.digest(), truth.list()), (digest, ballot.results.clone()));
 
     let set = world.set(era).await.unwrap();
+    let roster = ballot::roster(world.net.anvil.provider(), &world.net.book).await.unwrap();
+    assert_eq!(roster.set_at(era).unwrap(), set, "the logs tell what the registry says");
     let shares: Vec<_> =
         [1, 2, 4, 5, 6, 7].map(|operator| (operator, world.share(operator, &digest))).to_vec();
     let plain: Vec<_> = shares.iter().map(|(_, share)| *share).collect();
     assert!(check_shares(digest.as_slice(), &plain).bad.is_empty());
     let share_of = |operator| shares.iter().find(|(o, _)| *o == operator).map(|(_, share)| share.signature);
     let quorum = set.quorum(share_of).unwrap();
-    let matches = ranked.iter().enumerate().map(|(index, result)| Match {
-        order: result.order.into(),
-        bid: result.bid.0,
-        proof: tree.proof(index),
-    });
-    let call = IMatchTaskManager::respondBatchCall {
-        closeBlock: U256::from(close_block),
-        root: tree.root(),
-        quorum,
-        matches: matches.collect(),
-    };
+    let non_signers = quorum.nonSigners.clone();
+    let call = ballot.batch(quorum);
     let receipt = world.net.send(&world.net.anvil.key(2), *tasks.address(), call).await.unwrap();
     let responded = receipt.decoded_log::<IMatchTaskManager::BatchResponded>().unwrap();
     assert_eq!(responded.matched, U256::from(5));
-    for result in &ranked {
+    // Who was silent is told, and that is all it takes to name the others.
+    assert_eq!(responded.silent, [set.members[2].key_hash()]);
+    assert_eq!(set.non_signers(&responded.silent.iter().copied().collect()), non_signers);
+    for result in &truth.ranked {
         let lease = world.net.lease(iono_primitives::LeaseId(result.order.0)).await.unwrap();
         assert_eq!(lease.provider, result.bid.provider());
     }
@@ -189,34 +158,27 @@ async fn a_batch_that_a_quorum_signed_becomes_leases() {
 #[tokio::test]
 async fn a_lie_costs_its_operator_half_of_its_stake() {
     let world = World::open().await.unwrap();
-    let (ids, close_block, anchor) = world.orders(2).await.unwrap();
-    let (truth, lie) = (ids[0], ids[1]);
-    let right = world.rank(lie, &anchor).await.unwrap().bid;
-    let wrong = world.bids(lie).await.unwrap().into_iter().find(|bid| *bid != right).unwrap();
-    let words = world.words(lie).await.unwrap();
-    let leaves =
-        vec![world.rank(truth, &anchor).await.unwrap().leaf, message::leaf(lie, words, wrong, &anchor)];
-    let tree = Tree::new(leaves).unwrap();
-    let era = OrderWords::read(words).set_era;
-    let signature = world.share(6, &world.domain().root_digest(close_block, era, tree.root())).signature;
-    let share = Share {
-        operator: 6,
-        setEra: era,
-        closeBlock: alloy::primitives::aliases::U40::from(close_block),
-        root: tree.root(),
-        signature: Bytes::from(signature.to_bytes().to_vec()),
+    let ids = world.orders(2).await.unwrap();
+    // The truth of the first order, and a losing bid for the second.
+    let place = Cell::new(0);
+    let choose = |bids: &[Bid], best: Bid| {
+        let other = bids.iter().copied().find(|bid| *bid != best).unwrap();
+        if place.replace(place.get() + 1) == 0 { best } else { other }
     };
+    let ballot = Ballot::of(world.net.anvil.provider(), &world.net.book, &ids, choose).await.unwrap();
+    let era = ballot.set_era;
+    let share = ballot.share(6, &world.secrets[5]).evidence();
+    let matches = ballot.batch(Quorum::default()).matches;
     let reporter = world.net.anvil.key(3);
     let tasks = world.net.book.match_task_manager;
-    let of = |index: usize, order: OrderId, bid: Bid| IMatchTaskManager::proveLieCall {
+    let of = |index: usize| IMatchTaskManager::proveLieCall {
         share: share.clone(),
-        result: Match { order: order.into(), bid: bid.0, proof: tree.proof(index) },
+        result: matches[index].clone(),
     };
-    let honest = world.rank(truth, &anchor).await.unwrap().bid;
-    let refused = world.net.send(&reporter, tasks, of(0, truth, honest)).await.unwrap_err().to_string();
+    let refused = world.net.send(&reporter, tasks, of(0)).await.unwrap_err().to_string();
     assert!(refused.contains("MatchTasks_NoCase"), "{refused}");
 
-    world.net.send(&reporter, tasks, of(1, lie, wrong)).await.unwrap();
+    world.net.send(&reporter, tasks, of(1)).await.unwrap();
     let staking = IStakingManager::new(world.net.book.operator_staking, world.net.anvil.provider());
     let whole = U256::from(STAKE) * U256::from(10).pow(U256::from(18));
     assert_eq!(staking.poolOf(U256::from(6)).call().await.unwrap().tokens, whole / U256::from(2));
