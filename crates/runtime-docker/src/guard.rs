@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bollard::models::{Mount, MountType};
 use iono_runtime::RuntimeError;
+use iono_runtime::isolation::PRIVATE_NETWORKS;
 use tokio::sync::OnceCell;
 
 use crate::Egress;
@@ -38,21 +39,6 @@ const BRIDGED: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 /// What the file that says that the guard stands is called on the host, and in a container.
 const GUARDED: &str = "guarded";
 const GUARDED_INSIDE: &str = "/dev/ionosphere-guarded";
-
-/// What is not the internet: RFC 1918, 6598, 3927, 6890 and multicast.
-const PRIVATE: [&str; 11] = [
-    "0.0.0.0/8",
-    "10.0.0.0/8",
-    "100.64.0.0/10",
-    "127.0.0.0/8",
-    "169.254.0.0/16",
-    "172.16.0.0/12",
-    "192.0.0.0/24",
-    "192.168.0.0/16",
-    "198.18.0.0/15",
-    "224.0.0.0/4",
-    "240.0.0.0/4",
-];
 
 #[derive(Debug)]
 pub(crate) struct Guard {
@@ -160,7 +146,7 @@ impl Guard {
                 ["udp", "tcp"].map(|protocol| format!("-d {server} -p {protocol} --dport 53 -j RETURN")),
             );
         }
-        rules.extend(PRIVATE.map(|network| format!("-d {network} -j DROP")));
+        rules.extend(PRIVATE_NETWORKS.map(|network| format!("-d {network} -j DROP")));
         rules
     }
 

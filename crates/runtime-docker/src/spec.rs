@@ -8,26 +8,11 @@ use bollard::models::{
     RestartPolicyNameEnum,
 };
 use iono_primitives::LeaseId;
+use iono_runtime::isolation::CAPABILITIES;
 use iono_runtime::{RestartPolicy, RuntimeError, Service};
 
 use crate::inner::Inner;
 use crate::labels::Container;
-
-/// What a container's root may do; Docker's own list without raw sockets (no forged packets on the lease's bridge),
-/// device nodes and file capabilities.
-const CAPABILITIES: [&str; 11] = [
-    "AUDIT_WRITE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "NET_BIND_SERVICE",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYS_CHROOT",
-];
 
 /// Below what an engine usually has itself: beyond that a container does not start.
 const OPEN_FILES: i64 = 16_384;

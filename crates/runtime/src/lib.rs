@@ -11,6 +11,7 @@ pub mod api;
 pub mod conformance;
 mod convert;
 pub mod error;
+pub mod isolation;
 pub mod observed;
 pub mod stream;
 pub mod vault;

@@ -64,7 +64,7 @@ pub(crate) struct Keeper {
     pub(crate) jitter_ms: u64,
     /// Waits up to this many blocks, other for each key and order, for the same reason at a greater distance.
     pub(crate) stagger_blocks: u64,
-    /// Leaves orders that have a set of operators to their quorum for so many blocks after closing.
+    /// Leaves orders that have a set of operators to their quorum for so many blocks from the seed on.
     pub(crate) quorum_blocks: u64,
     /// Base URL of a relay of the drand network that the market's seeds come from; rounds are below `/public`.
     pub(crate) drand: Option<String>,

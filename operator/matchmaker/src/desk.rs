@@ -121,9 +121,7 @@ impl Desk {
             due.extend(leases.map(|(id, _)| Task::Lease(*id)));
         }
         due.extend(self.wrong.keys().map(|order| Task::Challenge(*order)));
-        if self.drand.is_some() {
-            due.extend(self.market.wanted_seeds(self.head).into_iter().map(Task::Seed));
-        }
+        due.extend(self.market.wanted_seeds(self.head).into_iter().map(Task::Seed));
         for task in due {
             let early = self.retries.get(&task).is_some_and(|retry| self.head < retry.block);
             if early || !self.busy.insert(task) {
@@ -142,8 +140,9 @@ impl Desk {
                     self.attempts.spawn(async move { (task, wrong.challenge(&keeper, &roster).await) });
                 }
                 Task::Seed(block) => {
-                    let Some(drand) = self.drand.clone() else { continue };
-                    self.attempts.spawn(async move { (task, drand.bring(&keeper, block).await) });
+                    if let Some(drand) = self.drand.clone() {
+                        self.attempts.spawn(async move { (task, drand.bring(&keeper, block).await) });
+                    }
                 }
             }
         }

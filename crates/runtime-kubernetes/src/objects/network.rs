@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use iono_runtime::isolation::PRIVATE_NETWORKS;
 use iono_runtime::{Port, Protocol, RuntimeError, Service as Workload};
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::api::networking::v1::{
@@ -15,20 +16,6 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::{Object, Scope};
 use crate::names::{key, service_label};
 
-/// What is not the internet: RFC 1918, 6598, 3927, 6890 and multicast.
-const PRIVATE: [&str; 11] = [
-    "0.0.0.0/8",
-    "10.0.0.0/8",
-    "100.64.0.0/10",
-    "127.0.0.0/8",
-    "169.254.0.0/16",
-    "172.16.0.0/12",
-    "192.0.0.0/24",
-    "192.168.0.0/16",
-    "198.18.0.0/15",
-    "224.0.0.0/4",
-    "240.0.0.0/4",
-];
 const DNS: u16 = 53;
 
 /// The policies of the whole lease, and those of each service.
@@ -98,7 +85,7 @@ fn names(scope: &Scope<'_>) -> NetworkPolicySpec {
 }
 
 fn internet() -> NetworkPolicySpec {
-    outgoing(everybody(), vec![block("0.0.0.0/0", &PRIVATE)], Vec::new())
+    outgoing(everybody(), vec![block("0.0.0.0/0", &PRIVATE_NETWORKS)], Vec::new())
 }
 
 /// The provider's router comes from the provider's own namespace.

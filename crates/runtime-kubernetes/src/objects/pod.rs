@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use iono_runtime::isolation::CAPABILITIES;
 use iono_runtime::{Protocol, PullPolicy, RuntimeError, Service, Volume, VolumeKind};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{
@@ -20,20 +21,6 @@ use super::room::{Resources, disk_mib, quantity};
 use super::{Object, Scope};
 use crate::names::{key, service_label};
 
-/// What a container's root may do: the usual list without raw sockets, device nodes and file capabilities.
-const CAPABILITIES: [&str; 11] = [
-    "AUDIT_WRITE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "NET_BIND_SERVICE",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYS_CHROOT",
-];
 /// Names of volumes that are not the tenant's; a manifest's volumes get a prefix.
 const SHARED_MEMORY: &str = "shared-memory";
 const SECRET_FILES: &str = "secret-files";
@@ -65,7 +52,7 @@ pub(super) fn secrets(scope: &Scope<'_>, service: &Service) -> Result<Vec<Object
     Ok(objects)
 }
 
-/// What each replica is made from. `claims` are the names of persistent volumes that come from elsewhere.
+/// What each replica is made from.
 pub(super) fn template(scope: &Scope<'_>, service: &Service) -> Result<PodTemplateSpec, RuntimeError> {
     let mut labels = scope.names.labels(scope.lease());
     labels.extend(service_label(&service.name));
