@@ -57,6 +57,8 @@ authentication: {anonymous: {enabled: false}, webhook: {enabled: false}, x509: {
 authorization: {mode: AlwaysAllow}
 evictionHard: {nodefs.available: "1%", imagefs.available: "1%"}
 podPidsLimit: 1024
+# Volumes in memory take no more than their size; later versions do that by themselves.
+featureGates: {SizeMemoryBackedVolumes: true}
 Y
 }
 

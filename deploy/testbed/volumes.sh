@@ -1,25 +1,39 @@
-# Sourced by `cluster`: persistent volumes. A number of folders, each a volume of up to a gibibyte without a class; one
-# that its claim has left is emptied and offered again.
+# Sourced by `cluster`: persistent volumes without a class, small and large ones, each a file system of its own, so that
+# none takes more than its size. One that its claim has left is emptied and offered again.
 
-VOLUMES=16
+SMALL=12 # of 16 MiB
+LARGE=8  # of 1 GiB
 
 start_volumes() {
-  local index
-  for index in $(seq $VOLUMES); do
-    mkdir -p "$RUN/volumes/$index"
+  local index size
+  for index in $(seq $((SMALL + LARGE))); do
+    size=16
+    [ "$index" -le $SMALL ] || size=1024
+    mount_volume "$RUN/volumes/$index" "$size"
     cat <<Y
 ---
 apiVersion: v1
 kind: PersistentVolume
 metadata: {name: testbed-$index}
 spec:
-  capacity: {storage: 1Gi}
+  capacity: {storage: ${size}Mi}
   accessModes: [ReadWriteOnce]
   persistentVolumeReclaimPolicy: Retain
-  hostPath: {path: "$RUN/volumes/$index"}
+  hostPath: {path: "$RUN/volumes/$index/data"}
 Y
   done | kubectl apply -f - >/dev/null
   start volumes bash -c "$(declare -f follow_volumes offer_again); RUN=$RUN; KUBECONFIG=$RUN/admin.conf; export KUBECONFIG; follow_volumes"
+}
+
+# mount_volume FOLDER MIB: the file takes room on the disk only as it is filled; some of it is the file system's own.
+mount_volume() {
+  mountpoint -q "$1" || {
+    mkdir -p "$1"
+    truncate -s $(($2 + 4 + $2 / 16))M "$1.image"
+    mkfs.ext4 -q -F -m 0 "$1.image"
+    mount -o loop "$1.image" "$1"
+  }
+  mkdir -p "$1/data"
 }
 
 follow_volumes() {
@@ -33,7 +47,7 @@ follow_volumes() {
 }
 
 offer_again() {
-  local folder=$RUN/volumes/${1#testbed-}
+  local folder=$RUN/volumes/${1#testbed-}/data
   rm -rf "$folder"
   mkdir -p "$folder"
   kubectl patch persistentvolume "$1" --type json --patch '[{"op": "remove", "path": "/spec/claimRef"}]' >/dev/null || true

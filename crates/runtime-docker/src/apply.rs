@@ -30,10 +30,10 @@ impl Inner {
         switch: &dyn Switchboard,
     ) -> Result<(), RuntimeError> {
         check(workload)?;
-        let _lock = self.lock_lease(workload.lease).await;
+        let _lock = self.turns.take(workload.lease).await;
         let result = self.converge(workload, switch).await;
         if let Err(error) = &result {
-            self.hub.emit(workload.lease, None, EventKind::Failed, error.to_string());
+            self.hub.happenings.emit(workload.lease, None, EventKind::Failed, error.to_string());
         }
         result
     }
@@ -210,15 +210,6 @@ impl Addresses {
 
 /// Refuses a workload that cannot run, before anything is changed.
 fn check(workload: &Workload) -> Result<(), RuntimeError> {
-    let mut names = HashSet::new();
-    for service in &workload.services {
-        spec::check(service)?;
-        if !names.insert(&service.name) {
-            return Err(RuntimeError::Refused(format!("the service `{}` is there twice", service.name)));
-        }
-    }
-    if workload.services.is_empty() {
-        return Err(RuntimeError::Refused("the workload has no service".to_owned()));
-    }
-    Ok(())
+    workload.check()?;
+    workload.services.iter().try_for_each(spec::check)
 }

@@ -26,7 +26,7 @@ use crate::inner::Inner;
 use crate::iptables::{has, insert, list, restore};
 use crate::secrets::make_private;
 use crate::services::{Jumps, Members, members};
-use crate::volumes::failed;
+use iono_runtime::failed;
 
 /// The chain for forwarded packets.
 pub(crate) const FORWARD: &str = "IONO-EGRESS";
@@ -206,7 +206,7 @@ impl Inner {
         }
         // What is being changed or removed right now sees to its own rules.
         let held: HashMap<_, _> =
-            leases.into_iter().filter_map(|lease| Some((lease, self.try_lock_lease(lease)?))).collect();
+            leases.into_iter().filter_map(|lease| Some((lease, self.turns.try_take(lease)?))).collect();
         let containers = self.containers(None, false).await?;
         let of = |lease| members(containers.iter().filter(|c| c.lease == lease));
         let found = held.keys().map(|lease| (self.names.bridge(*lease), of(*lease)));

@@ -57,7 +57,7 @@ impl Inner {
         if service.pull == PullPolicy::Never {
             return Err(unavailable("it is not on the node and the pull policy is `never`".to_owned()));
         }
-        self.hub.emit(
+        self.hub.happenings.emit(
             lease,
             Some((&service.name, 0)),
             EventKind::Pulling,
@@ -65,7 +65,7 @@ impl Inner {
         );
         let pulled = tokio::select! {
             pulled = self.pull(service) => pulled,
-            () = self.closing(lease) => Err(RuntimeError::Refused("the lease is being removed".to_owned())),
+            () = self.turns.closing(lease) => Err(RuntimeError::Refused("the lease is being removed".to_owned())),
         };
         pulled.map_err(|error| match error {
             error @ (RuntimeError::Unreachable(_) | RuntimeError::NoSpace(_)) => error,

@@ -1,13 +1,12 @@
 //! What the parts of the runtime share.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bollard::query_parameters::ListContainersOptionsBuilder;
 use iono_primitives::LeaseId;
-use iono_runtime::{RuntimeError, Workload};
-use tokio::sync::watch;
+use iono_runtime::{KeptLogs, RuntimeError, Turns, Workload};
 
 use crate::engine::{Engine, sort};
 use crate::guard::Guard;
@@ -24,12 +23,10 @@ pub(crate) struct Inner {
     pub(crate) guard: Guard,
     /// Where secrets go, or why they cannot.
     pub(crate) memory_dir: Result<PathBuf, String>,
-    /// One change of a lease at a time.
-    locks: Mutex<HashMap<LeaseId, Arc<tokio::sync::Mutex<()>>>>,
+    pub(crate) turns: Turns,
+    pub(crate) kept: KeptLogs,
     /// What was applied last by this process: a hint, the engine knows better.
     applied: Mutex<HashMap<LeaseId, Arc<Workload>>>,
-    /// Leases that are being removed: nobody needs to wait for them to become ready.
-    closing: watch::Sender<HashSet<LeaseId>>,
     subnets: Mutex<HashMap<LeaseId, Pool>>,
     planned: Mutex<HashMap<LeaseId, Pool>>,
 }
@@ -40,51 +37,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Inner {
     pub(crate) fn new(config: DockerConfig) -> Self {
+        let names = Names::new(config.vault.owner());
         Self {
-            names: Names::new(config.vault.owner()),
+            kept: KeptLogs::new(config.data_dir.join("logs").join(names.short())),
+            names,
             engine: Engine::new(config.socket.clone()),
             hub: Hub::new(),
             guard: Guard::new(config.egress, &config.dns),
             memory_dir: crate::secrets::find_memory_dir(config.memory_dir.as_deref()),
-            locks: Mutex::default(),
+            turns: Turns::default(),
             applied: Mutex::default(),
-            closing: watch::Sender::default(),
             subnets: Mutex::default(),
             planned: Mutex::default(),
             config,
         }
-    }
-
-    /// The right to change a lease.
-    pub(crate) async fn lock_lease(&self, lease: LeaseId) -> tokio::sync::OwnedMutexGuard<()> {
-        let own = Arc::clone(lock(&self.locks).entry(lease).or_default());
-        own.lock_owned().await
-    }
-
-    /// The right to change a lease, if nobody has it.
-    pub(crate) fn try_lock_lease(&self, lease: LeaseId) -> Option<tokio::sync::OwnedMutexGuard<()>> {
-        Arc::clone(lock(&self.locks).entry(lease).or_default()).try_lock_owned().ok()
-    }
-
-    /// Says whether a lease is being removed.
-    pub(crate) fn set_closing(&self, lease: LeaseId, closing: bool) {
-        self.closing.send_modify(|leases| {
-            if closing {
-                leases.insert(lease)
-            } else {
-                leases.remove(&lease)
-            };
-        });
-    }
-
-    pub(crate) fn is_closing(&self, lease: LeaseId) -> bool {
-        self.closing.borrow().contains(&lease)
-    }
-
-    /// Returns when the lease is being removed.
-    pub(crate) async fn closing(&self, lease: LeaseId) {
-        // The sender lives as long as this does.
-        let _ = self.closing.subscribe().wait_for(|leases| leases.contains(&lease)).await;
     }
 
     /// Networks that are there.
@@ -109,9 +75,8 @@ impl Inner {
     pub(crate) fn forget_lease(&self, lease: LeaseId) {
         lock(&self.applied).remove(&lease);
         self.forget_network(lease);
-        self.hub.forget_lease(lease);
-        // Whoever waits for the lock keeps it alive by itself.
-        lock(&self.locks).retain(|id, own| *id != lease || Arc::strong_count(own) > 2);
+        self.hub.happenings.forget(lease);
+        self.turns.forget(lease);
     }
 
     /// The containers of a lease, or of all leases; with the size of their writable layers if asked for, which makes

@@ -1,28 +1,15 @@
 //! Log lines: those that the engine keeps of each container (bounded by size there), and the last ones of containers
 //! that were replaced, kept in a file per service below the data directory, bounded in size and age.
 
-use std::fs;
-use std::io::Write;
-use std::path::PathBuf;
-
 use bollard::container::LogOutput;
 use bollard::query_parameters::LogsOptionsBuilder;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use iono_primitives::LeaseId;
-use iono_runtime::{LogLine, LogOptions, LogStream, OutputKind, RuntimeError};
+use iono_runtime::{KEPT_LINES, LogLine, LogOptions, LogStream, OutputKind, RuntimeError, now};
 
 use crate::engine::sort;
-use crate::hub::now;
 use crate::inner::Inner;
 use crate::labels::Container;
-use crate::volumes::failed;
-
-/// Lines kept of a container that is replaced.
-const KEPT_LINES: u32 = 1_000;
-/// Bytes kept of a service's replaced containers.
-const KEPT_BYTES: usize = 512 * 1024;
-/// Milliseconds for which they are kept.
-const KEPT_FOR: u64 = 7 * 24 * 3_600 * 1_000;
 
 impl Inner {
     /// See [`iono_runtime::Runtime::logs`].
@@ -35,12 +22,7 @@ impl Inner {
         let containers = self.select(lease, service, None).await?;
         let mut services: Vec<&str> = containers.iter().map(|container| container.service.as_str()).collect();
         services.dedup();
-        let mut kept: Vec<LogLine> = services.iter().flat_map(|service| self.kept(lease, service)).collect();
-        kept.retain(|line| options.since.is_none_or(|since| line.at >= since.saturating_mul(1_000)));
-        if let Some(tail) = options.tail {
-            let tail = usize::try_from(tail).unwrap_or(usize::MAX);
-            kept.drain(..kept.len().saturating_sub(tail));
-        }
+        let kept = self.kept.read(lease, services, &options);
         let live: Vec<_> = containers
             .into_iter()
             .map(|container| self.lines(container, &options))
@@ -68,19 +50,6 @@ impl Inner {
         Ok(output.map_err(sort).map_ok(move |output| line(&container, output)).boxed())
     }
 
-    fn log_dir(&self, lease: LeaseId) -> PathBuf {
-        self.config.data_dir.join("logs").join(self.names.short()).join(lease.to_string())
-    }
-
-    /// The kept lines of a service's replaced containers. What cannot be read is as good as too old.
-    fn kept(&self, lease: LeaseId, service: &str) -> Vec<LogLine> {
-        let text =
-            fs::read_to_string(self.log_dir(lease).join(format!("{service}.jsonl"))).unwrap_or_default();
-        let oldest = now().saturating_sub(KEPT_FOR);
-        let lines = text.lines().filter_map(|line| serde_json::from_str::<LogLine>(line).ok());
-        lines.filter(|line| line.at >= oldest).collect()
-    }
-
     /// Keeps the last lines of a container that is about to be removed. Losing them must not stop an update.
     pub(crate) async fn keep_logs(&self, container: &Container) {
         if let Err(error) = self.try_keep_logs(container).await {
@@ -91,39 +60,7 @@ impl Inner {
     async fn try_keep_logs(&self, container: &Container) -> Result<(), RuntimeError> {
         let options = LogOptions { tail: Some(KEPT_LINES), ..Default::default() };
         let new: Vec<LogLine> = self.lines(container.clone(), &options)?.try_collect().await?;
-        let mut all = self.kept(container.lease, &container.service);
-        all.extend(new);
-        let mut text: Vec<String> = Vec::new();
-        let mut bytes = 0;
-        for line in all.iter().rev() {
-            let line =
-                serde_json::to_string(line).map_err(|error| RuntimeError::Engine(error.to_string()))?;
-            bytes += line.len() + 1;
-            if bytes > KEPT_BYTES {
-                break;
-            }
-            text.push(line);
-        }
-        text.reverse();
-        let dir = self.log_dir(container.lease);
-        let path = dir.join(format!("{}.jsonl", container.service));
-        let write = || {
-            fs::create_dir_all(&dir)?;
-            let beside = path.with_extension("new");
-            let mut file = fs::File::create(&beside)?;
-            text.iter().try_for_each(|line| writeln!(file, "{line}"))?;
-            fs::rename(&beside, &path)
-        };
-        write().map_err(|error| failed("write", &path, &error))
-    }
-
-    /// Removes the kept lines of a lease.
-    pub(crate) fn remove_logs(&self, lease: LeaseId) -> Result<(), RuntimeError> {
-        let dir = self.log_dir(lease);
-        match fs::remove_dir_all(&dir) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed("remove", &dir, &error)),
-            _ => Ok(()),
-        }
+        self.kept.add(container.lease, &container.service, new)
     }
 }
 

@@ -165,7 +165,7 @@ impl Inner {
 
     /// See [`iono_runtime::Runtime::restart`].
     pub(crate) async fn restart(&self, lease: LeaseId, service: Option<&str>) -> Result<(), RuntimeError> {
-        let _lock = self.lock_lease(lease).await;
+        let _lock = self.turns.take(lease).await;
         let docker = self.engine.docker()?;
         for container in self.select(lease, service, None).await? {
             let fate = self.known_fate(&container).await?;

@@ -10,9 +10,9 @@ use iono_runtime::{EventKind, ExitReason, Port, Protocol, RestartPolicy, Runtime
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::hub::now;
 use crate::inner::Inner;
 use crate::labels::Container;
+use iono_runtime::now;
 
 const EVERY: Duration = Duration::from_millis(5);
 const CONNECT: Duration = Duration::from_millis(500);
@@ -54,11 +54,16 @@ impl Inner {
             if open == all || (late && open > 0) {
                 if !container.is_running() {
                     let subject = Some((service, container.replica));
-                    self.hub.emit(container.lease, subject, EventKind::Ready, "accepts connections");
+                    self.hub.happenings.emit(
+                        container.lease,
+                        subject,
+                        EventKind::Ready,
+                        "accepts connections",
+                    );
                 }
                 return Ok(());
             }
-            if self.is_closing(container.lease) {
+            if self.turns.is_closing(container.lease) {
                 return Err(not_ready("the lease is being removed".to_owned()));
             }
             let fate = self.hub.fates.get(&container.id).unwrap_or_default();

@@ -11,9 +11,9 @@ use iono_runtime::{EventKind, ExitReason, RuntimeError};
 use tokio::time::Instant;
 
 use crate::engine::{or_gone, sort};
-use crate::hub::now;
 use crate::inner::Inner;
 use crate::labels::Container;
+use iono_runtime::now;
 
 /// Between two looks at the egress guard.
 const GUARD: Duration = Duration::from_secs(60);
@@ -59,7 +59,7 @@ impl Inner {
         let (used, limit) = (size >> 20, container.quota >> 20);
         let text = format!("stopped: {used} MiB written, {limit} MiB allowed; {}", ExitReason::DiskQuota);
         tracing::warn!(lease = %container.lease, service = container.service, used, limit, "disk quota exceeded");
-        self.hub.emit(
+        self.hub.happenings.emit(
             container.lease,
             Some((&container.service, container.replica)),
             EventKind::DiskQuota,

@@ -9,11 +9,8 @@ use crate::inner::Inner;
 impl Inner {
     /// See [`iono_runtime::Runtime::remove`].
     pub(crate) async fn remove(&self, lease: LeaseId) -> Result<(), RuntimeError> {
-        self.set_closing(lease, true);
-        let _lock = self.lock_lease(lease).await;
-        let result = self.take_away(lease).await;
-        self.set_closing(lease, false);
-        result
+        let _turn = self.turns.take_to_remove(lease).await;
+        self.take_away(lease).await
     }
 
     async fn take_away(&self, lease: LeaseId) -> Result<(), RuntimeError> {
@@ -27,7 +24,7 @@ impl Inner {
             self.remove_volumes(lease)
         )?;
         self.remove_secrets(lease)?;
-        self.remove_logs(lease)?;
+        self.kept.remove(lease)?;
         self.remove_manifest(lease).await?;
         self.forget_lease(lease);
         Ok(())

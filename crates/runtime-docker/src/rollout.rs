@@ -211,7 +211,12 @@ impl Inner {
         container.id = self.create_named(&name, body).await?;
         fail_point("docker.after_create");
         let subject = Some((service.name.as_str(), replica));
-        self.hub.emit(workload.lease, subject, EventKind::Created, format!("created from {}", image.digest));
+        self.hub.happenings.emit(
+            workload.lease,
+            subject,
+            EventKind::Created,
+            format!("created from {}", image.digest),
+        );
         Ok(container)
     }
 
@@ -280,7 +285,12 @@ impl Inner {
         self.discard(old).await?;
         if successor {
             let subject = Some((old.service.as_str(), old.replica));
-            self.hub.emit(old.lease, subject, EventKind::Replaced, "replaced by a newer generation");
+            self.hub.happenings.emit(
+                old.lease,
+                subject,
+                EventKind::Replaced,
+                "replaced by a newer generation",
+            );
         }
         Ok(())
     }

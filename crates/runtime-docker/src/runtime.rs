@@ -58,7 +58,13 @@ impl Runtime for DockerRuntime {
         self.inner.remove(lease).await
     }
 
-    async fn restart(&self, lease: LeaseId, service: Option<&str>) -> Result<(), RuntimeError> {
+    /// Replicas keep their addresses, so the router has nothing to hear of.
+    async fn restart(
+        &self,
+        lease: LeaseId,
+        service: Option<&str>,
+        _: &dyn Switchboard,
+    ) -> Result<(), RuntimeError> {
         self.inner.restart(lease, service).await
     }
 
@@ -76,11 +82,11 @@ impl Runtime for DockerRuntime {
     }
 
     async fn events(&self, lease: LeaseId) -> Result<EventStream, RuntimeError> {
-        Ok(self.inner.hub.subscribe(lease).boxed())
+        Ok(self.inner.hub.happenings.subscribe(lease).boxed())
     }
 
     fn changes(&self) -> LeaseStream {
-        self.inner.hub.receive().map(|event| event.lease).boxed()
+        self.inner.hub.happenings.receive().map(|event| event.lease).boxed()
     }
 
     async fn copy_in(

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use bollard::models::{Mount, MountType};
 use iono_primitives::LeaseId;
-use iono_runtime::{RuntimeError, Service};
+use iono_runtime::{RuntimeError, Service, failed};
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 
 use crate::inner::Inner;
-use crate::volumes::{entries, failed};
+use crate::volumes::entries;
 
 /// Where memory-backed file systems usually are.
 const CANDIDATES: [&str; 2] = ["/run", "/dev/shm"];

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use bollard::models::{Mount, MountTmpfsOptions, MountType, VolumeCreateRequest};
 use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptions};
 use iono_primitives::LeaseId;
-use iono_runtime::{RuntimeError, Service, Volume, VolumeKind, Workload};
+use iono_runtime::{RuntimeError, Service, Volume, VolumeKind, Workload, failed};
 use iono_telemetry::fail_point;
 use nix::fcntl::{FallocateFlags, fallocate};
 use tokio::process::Command;
@@ -30,15 +30,6 @@ use crate::labels;
 const MIB: u64 = 1 << 20;
 /// MiB below which ext4 cannot be made.
 const SMALLEST: u32 = 2;
-
-pub(crate) fn failed(what: &str, path: &Path, error: &std::io::Error) -> RuntimeError {
-    let text = format!("cannot {what} {}: {error}", path.display());
-    if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge) {
-        RuntimeError::NoSpace(text)
-    } else {
-        RuntimeError::Engine(text)
-    }
-}
 
 /// Whether this process may mount.
 pub(crate) fn can_bound() -> bool {

@@ -7,11 +7,15 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::{Docker, IMAGE, build_image, config, output};
+use common::{Docker, IMAGE, config, output};
 use iono_primitives::LeaseId;
 use iono_runtime::api::NoSwitchboard;
+use iono_runtime::conformance::image::build as build_image;
 use iono_runtime::conformance::{Harness, with_lease};
-use iono_runtime::{Limit, Port, Protocol, Runtime, RuntimeError, Service, Workload};
+use iono_runtime::{
+    ExitReason, Limit, Port, Protocol, ReplicaState, Runtime, RuntimeError, Service, Volume, VolumeKind,
+    Workload,
+};
 use iono_runtime_docker::{DockerConfig, DockerRuntime};
 use tokio::net::{UnixListener, UnixStream};
 
@@ -232,6 +236,54 @@ async fn a_network_that_someone_removed_is_made_again() {
         }
         result.unwrap();
         assert!(runtime.observe().await.unwrap().iter().any(|seen| seen.lease == lease && seen.is_ready()));
+    })
+    .await;
+}
+
+/// A container that was stopped for its disk use stays so, whoever asks, until its service is restarted.
+#[tokio::test(flavor = "multi_thread")]
+async fn disk_filler_stays_stopped() {
+    let docker = Docker::new();
+    with_lease(&docker, async |lease| {
+        let runtime = docker.runtime();
+        // Once: the fresh container after the restart leaves its disk alone.
+        let line = "[ -e /mark/once ] || { touch /mark/once; dd if=/dev/zero of=/filled bs=1M count=100; }; exec sleep 1000";
+        let mut filler = Service::new("filler", IMAGE);
+        filler.command = ["/bin/sh", "-c", line].map(str::to_owned).to_vec();
+        filler.limits.ephemeral_mib = 64;
+        filler.volumes.push(Volume {
+            name: "mark".to_owned(),
+            path: "/mark".to_owned(),
+            size_mib: 8,
+            kind: VolumeKind::Persistent,
+            read_only: false,
+        });
+        let desired = workload(lease, "1", filler);
+        runtime.apply(&desired, &NoSwitchboard).await.unwrap();
+        let replica = async |runtime: &dyn Runtime| {
+            let all = runtime.observe().await.unwrap();
+            let mut observed = all.into_iter().find(|observed| observed.lease == lease).unwrap();
+            observed.services.remove(0).replicas.remove(0)
+        };
+        let stopped = loop {
+            let now = replica(&*runtime).await;
+            if now.state == ReplicaState::Exited && now.last_exit.is_some() {
+                break now;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        assert_eq!(stopped.last_exit.as_ref().unwrap().reason, ExitReason::DiskQuota);
+        runtime.apply(&desired, &NoSwitchboard).await.unwrap();
+        for runtime in [runtime.clone(), docker.forgetful()] {
+            let now = replica(&*runtime).await;
+            assert_eq!((now.id, now.state), (stopped.id.clone(), ReplicaState::Exited));
+            assert_eq!(now.last_exit.unwrap().reason, ExitReason::DiskQuota);
+        }
+        runtime.restart(lease, Some("filler"), &NoSwitchboard).await.unwrap();
+        runtime.apply(&desired, &NoSwitchboard).await.unwrap();
+        let now = replica(&*runtime).await;
+        assert_ne!(now.id, stopped.id);
+        assert_eq!(now.state, ReplicaState::Ready);
     })
     .await;
 }

@@ -7,9 +7,10 @@ mod common;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use common::{Docker, build_image, output};
+use common::{Docker, output};
 use iono_primitives::LeaseId;
 use iono_runtime::api::NoSwitchboard;
+use iono_runtime::conformance::image::build as build_image;
 use iono_runtime::conformance::{Harness, with_lease};
 use iono_runtime::{Credentials, PullPolicy, RuntimeError, Secret, Service, Workload};
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use iono_runtime::Vault;
 
@@ -10,6 +11,8 @@ use iono_runtime::Vault;
 pub struct KubernetesConfig {
     /// The provider's key for fingerprints and manifests; says who the owner is.
     pub vault: Vault,
+    /// Where kept logs and the cluster's identity lie.
+    pub data_dir: PathBuf,
     /// The namespace of the provider's own pods: its router reaches leases from there. What comes from a node itself
     /// always does.
     pub namespace: String,
@@ -21,6 +24,8 @@ pub struct KubernetesConfig {
     pub runtime_class: Option<String>,
     /// Labels of the nodes that leases may run on.
     pub nodes: BTreeMap<String, String>,
+    /// An image with a shell and `nc`, to try network policies with.
+    pub probe_image: Option<String>,
     /// What a node calls NVIDIA's cards among its resources.
     pub gpu_resource: String,
 }
@@ -28,9 +33,11 @@ pub struct KubernetesConfig {
 impl KubernetesConfig {
     /// The usual settings.
     #[must_use]
-    pub fn new(vault: Vault) -> Self {
+    pub fn new(vault: Vault, data_dir: impl Into<PathBuf>) -> Self {
         Self {
             vault,
+            data_dir: data_dir.into(),
+            probe_image: None,
             namespace: "ionosphere".to_owned(),
             storage_class: None,
             dns: Vec::new(),

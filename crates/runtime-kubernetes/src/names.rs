@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use iono_primitives::LeaseId;
 use iono_runtime::Owner;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use sha2::{Digest, Sha256};
 
 const PREFIX: &str = "network.ionosphere";
@@ -27,6 +28,11 @@ impl Names {
     pub fn new(owner: &Owner) -> Self {
         let digest = Sha256::digest(owner.to_string().as_bytes());
         Self { owner: owner.clone(), short: hex::encode(&digest[..8]) }
+    }
+
+    /// Stands for the owner where its full name is too long.
+    pub(crate) fn short(&self) -> &str {
+        &self.short
     }
 
     /// The lease's namespace.
@@ -55,6 +61,21 @@ impl Names {
 /// The label by which a service's pods are found in their namespace.
 pub(crate) fn service_label(service: &str) -> BTreeMap<String, String> {
     BTreeMap::from([(key("service"), service.to_owned())])
+}
+
+/// The lease that a thing of ours belongs to.
+pub(crate) fn lease_of(metadata: &ObjectMeta) -> Option<LeaseId> {
+    label(metadata, "lease")?.parse().ok()
+}
+
+/// One of our labels.
+pub(crate) fn label<'a>(metadata: &'a ObjectMeta, name: &str) -> Option<&'a str> {
+    metadata.labels.as_ref()?.get(&key(name)).map(String::as_str)
+}
+
+/// One of our annotations.
+pub(crate) fn annotation<'a>(metadata: &'a ObjectMeta, name: &str) -> Option<&'a str> {
+    metadata.annotations.as_ref()?.get(&key(name)).map(String::as_str)
 }
 
 #[cfg(test)]

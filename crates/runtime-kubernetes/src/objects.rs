@@ -5,13 +5,18 @@ mod pod;
 mod room;
 mod workload;
 
+use std::collections::BTreeMap;
+
 use iono_primitives::LeaseId;
 use iono_runtime::{RuntimeError, Workload};
 use k8s_openapi::{Metadata, Resource};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::names::key;
 use crate::{KubernetesConfig, Names};
+
+pub(crate) use pod::{ROUTED, after_restart};
 
 /// One object, as the API server takes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,8 +43,9 @@ pub fn of(
     config: &KubernetesConfig,
     names: &Names,
     workload: &Workload,
+    carried: &Carried,
 ) -> Result<Vec<Object>, RuntimeError> {
-    let scope = Scope { config, names, workload };
+    let scope = Scope { config, names, workload, carried };
     let mut objects = room::objects(&scope)?;
     objects.extend(network::objects(&scope)?);
     for service in &workload.services {
@@ -50,11 +56,33 @@ pub fn of(
     Ok(objects)
 }
 
+/// What an earlier apply or restart decided and this one keeps, by service.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// When fresh replicas were asked for.
+    pub restarted: BTreeMap<String, String>,
+    /// The image with the digest of its first start.
+    pub images: BTreeMap<String, String>,
+}
+
 /// What every part needs.
 struct Scope<'a> {
     config: &'a KubernetesConfig,
     names: &'a Names,
     workload: &'a Workload,
+    carried: &'a Carried,
+}
+
+impl Object {
+    /// The label of the pods that it makes, if it makes any.
+    pub(crate) fn template(&self) -> Option<&str> {
+        self.value.pointer("/spec/template/metadata/labels")?.get(key("template"))?.as_str()
+    }
+
+    /// One of its annotations.
+    pub(crate) fn annotation(&self, name: &str) -> Option<&str> {
+        self.value.pointer("/metadata/annotations")?.get(key(name))?.as_str()
+    }
 }
 
 impl Scope<'_> {

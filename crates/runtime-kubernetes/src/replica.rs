@@ -4,8 +4,6 @@ use iono_runtime::{Exit, ExitReason, Replica, ReplicaState};
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::names::key;
-
 /// Reasons that the kubelet gives when a process could not be started.
 const CANNOT_START: [&str; 3] = ["StartError", "ContainerCannotRun", "RunContainerError"];
 /// Why the kubelet ends a pod by itself: it used more of the node's disk than it may.
@@ -25,7 +23,8 @@ pub(crate) fn of(pod: &Pod, index: u32) -> Replica {
         started_at: container.and_then(started_at),
         last_exit: last_exit(pod, container),
         image_digest: container.map(|container| digest(&container.image_id)).unwrap_or_default(),
-        manifest_hash: annotation(pod, "manifest"),
+        // Its set knows.
+        manifest_hash: String::new(),
     }
 }
 
@@ -87,11 +86,6 @@ fn terminated(container: &ContainerStatus) -> Option<&ContainerStateTerminated> 
 /// `sha256:…`, without the engine's name for where it got it.
 fn digest(image_id: &str) -> String {
     image_id.rsplit_once('@').map_or(image_id, |(_, digest)| digest).to_owned()
-}
-
-pub(crate) fn annotation(pod: &Pod, name: &str) -> String {
-    let annotations = pod.metadata.annotations.as_ref();
-    annotations.and_then(|all| all.get(&key(name)).cloned()).unwrap_or_default()
 }
 
 fn millis(time: &Time) -> Option<u64> {

@@ -60,11 +60,17 @@ pub trait Runtime: Send + Sync {
     /// See the trait; calling it again goes on where it stopped.
     async fn remove(&self, lease: LeaseId) -> Result<(), RuntimeError>;
 
-    /// Starts the replicas of a service (of all with `None`) afresh, one after the other; what is in volumes stays.
+    /// Starts the replicas of a service (of all with `None`) afresh, one after the other, and returns when they serve;
+    /// what is in volumes stays. An engine may give them other addresses; `switch` is told.
     ///
     /// # Errors
-    /// [`RuntimeError::NotFound`].
-    async fn restart(&self, lease: LeaseId, service: Option<&str>) -> Result<(), RuntimeError>;
+    /// [`RuntimeError::NotFound`], [`RuntimeError::NotReady`].
+    async fn restart(
+        &self,
+        lease: LeaseId,
+        service: Option<&str>,
+        switch: &dyn Switchboard,
+    ) -> Result<(), RuntimeError>;
 
     /// Log lines of a service's replicas (of all services with `None`), the kept last lines of replaced containers
     /// first.

@@ -4,6 +4,7 @@
 
 mod faults;
 mod files;
+pub mod image;
 mod limits;
 mod network;
 mod shell;
@@ -48,6 +49,10 @@ pub trait Harness: Send + Sync {
     fn forgetful(&self) -> Arc<dyn Runtime>;
     /// The same, with an engine that cannot be reached.
     fn unreachable(&self) -> Arc<dyn Runtime>;
+    /// How many processes a container may have that asks for at most `asked`; the engine may have one number for all.
+    fn processes(&self, asked: usize) -> usize {
+        asked
+    }
     /// An image on the node with all of busybox and `udp-echo PORT` in `/bin`.
     fn image(&self) -> String;
     /// Everything that the engine and the host still have of a lease, asked without the runtime.

@@ -11,15 +11,20 @@ pub mod api;
 pub mod conformance;
 mod convert;
 pub mod error;
+mod happenings;
 pub mod isolation;
+mod kept;
 pub mod observed;
 pub mod stream;
+mod turns;
 pub mod vault;
 pub mod workload;
 
 pub use api::{Runtime, Switchboard};
 pub use error::RuntimeError;
+pub use happenings::{Happenings, now};
 pub use iono_manifest::{Credentials, PullPolicy, Secret, SecretFile, VolumeKind};
+pub use kept::{KEPT_LINES, KeptLogs, failed};
 pub use observed::{
     Capabilities, Enforcement, Exit, ExitReason, Limit, Observed, ObservedService, Replica, ReplicaState,
 };
@@ -27,5 +32,6 @@ pub use stream::{
     ByteStream, Event, EventKind, EventStream, ExecInput, ExecOutput, ExecRequest, ExecSession, LeaseStream,
     LogLine, LogOptions, LogStream, OutputKind, TtySize,
 };
+pub use turns::{Removal, Turns};
 pub use vault::{Vault, VaultError};
 pub use workload::{Owner, Port, Protocol, RestartPolicy, Service, ServiceLimits, Volume, Workload};

@@ -1,6 +1,6 @@
 //! A lease's workload, resolved from its manifest: what shall run, with which limits. Backends see nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -8,6 +8,8 @@ use alloy::primitives::Address;
 use iono_manifest::{Credentials, PullPolicy, Secret, SecretFile, VolumeKind};
 use iono_primitives::{LeaseId, ProviderId};
 use serde::{Deserialize, Serialize};
+
+use crate::RuntimeError;
 
 /// Whose workloads a runtime manages; stands in the labels of everything that it creates, so that several providers
 /// may share one engine and never touch each other's containers.
@@ -37,6 +39,25 @@ pub struct Workload {
     /// The services; they reach each other by name, at their ports and nowhere else. Replicas of one service reach each
     /// other at every port.
     pub services: Vec<Service>,
+}
+
+impl Workload {
+    /// Refuses a workload that cannot run anywhere.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Refused`].
+    pub fn check(&self) -> Result<(), RuntimeError> {
+        let mut names = BTreeSet::new();
+        for service in &self.services {
+            if !names.insert(&service.name) {
+                return Err(RuntimeError::Refused(format!("the service `{}` is there twice", service.name)));
+            }
+        }
+        if self.services.is_empty() {
+            return Err(RuntimeError::Refused("the workload has no service".to_owned()));
+        }
+        Ok(())
+    }
 }
 
 /// One service: the same container once or several times.

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use iono_runtime::isolation::CAPABILITIES;
-use iono_runtime::{Protocol, PullPolicy, RuntimeError, Service, Volume, VolumeKind};
+use iono_runtime::{Protocol, PullPolicy, RestartPolicy, RuntimeError, Service, Vault, Volume, VolumeKind};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvFromSource, KeyToPath,
-    LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements,
-    SeccompProfile, Secret, SecretEnvSource, SecretVolumeSource, SecurityContext, TCPSocketAction,
-    Volume as PodVolume, VolumeMount,
+    LocalObjectReference, PodReadinessGate, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
+    ResourceRequirements, SeccompProfile, Secret, SecretEnvSource, SecretVolumeSource, SecurityContext,
+    TCPSocketAction, Volume as PodVolume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -52,6 +52,39 @@ pub(super) fn secrets(scope: &Scope<'_>, service: &Service) -> Result<Vec<Object
     Ok(objects)
 }
 
+/// The condition that the router is told of a replica before the cluster counts it, and that it no longer sends requests
+/// to one before the cluster ends it. Thus an update drops no request.
+pub(crate) const ROUTED: &str = "network.ionosphere/routed";
+
+/// Whether replicas take over from each other, so that their order matters to the router.
+pub(super) fn can_wait(service: &Service) -> bool {
+    service.restart == RestartPolicy::Always
+        && service.volumes.iter().all(|v| v.kind != VolumeKind::Persistent)
+}
+
+/// The label of the pods that a template makes once fresh replicas were asked for at `stamp`.
+pub(crate) fn after_restart(vault: &Vault, base: &str, stamp: Option<&str>) -> String {
+    stamp.map_or_else(|| base.to_owned(), |stamp| vault.fingerprint(format!("{base} {stamp}").as_bytes()))
+}
+
+/// Names what a template makes; returns the name of what it makes without a restart.
+pub(super) fn mark(
+    scope: &Scope<'_>,
+    service: &Service,
+    template: &mut PodTemplateSpec,
+) -> Result<String, RuntimeError> {
+    let text = serde_json::to_vec(&*template).map_err(|error| RuntimeError::Refused(error.to_string()))?;
+    let base = scope.config.vault.fingerprint(&text);
+    let stamp = scope.carried.restarted.get(&service.name);
+    let metadata = template.metadata.get_or_insert_default();
+    let label = after_restart(&scope.config.vault, &base, stamp.map(String::as_str));
+    metadata.labels.get_or_insert_default().insert(key("template"), label);
+    if let Some(stamp) = stamp {
+        metadata.annotations.get_or_insert_default().insert(key("restarted"), stamp.clone());
+    }
+    Ok(base)
+}
+
 /// What each replica is made from.
 pub(super) fn template(scope: &Scope<'_>, service: &Service) -> Result<PodTemplateSpec, RuntimeError> {
     let mut labels = scope.names.labels(scope.lease());
@@ -62,10 +95,12 @@ pub(super) fn template(scope: &Scope<'_>, service: &Service) -> Result<PodTempla
     let annotations = BTreeMap::from([(key("secrets"), scope.config.vault.fingerprint(&secret))]);
     let metadata =
         ObjectMeta { labels: Some(labels), annotations: Some(annotations), ..ObjectMeta::default() };
+    let gate = PodReadinessGate { condition_type: ROUTED.to_owned() };
     let grace = i64::try_from(service.drain.as_secs()).unwrap_or(i64::MAX);
     let spec = PodSpec {
         containers: vec![container(scope, service)],
         volumes: Some(volumes(service)),
+        readiness_gates: can_wait(service).then(|| vec![gate]),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
         termination_grace_period_seconds: Some(grace),
@@ -98,7 +133,7 @@ fn container(scope: &Scope<'_>, service: &Service) -> Container {
     };
     Container {
         name: service.name.clone(),
-        image: Some(service.image.clone()),
+        image: Some(scope.carried.images.get(&service.name).unwrap_or(&service.image).clone()),
         image_pull_policy: Some(
             match service.pull {
                 PullPolicy::Always => "Always",

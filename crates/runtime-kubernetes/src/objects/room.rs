@@ -64,10 +64,7 @@ fn namespace(scope: &Scope<'_>) -> Result<Object, RuntimeError> {
     let enforced = |level: &str| (format!("pod-security.kubernetes.io/{level}"), "baseline".to_owned());
     let metadata = ObjectMeta {
         labels: Some(BTreeMap::from([enforced("enforce"), enforced("warn")])),
-        annotations: Some(BTreeMap::from([
-            (key("owner"), scope.names.owner()),
-            (key("manifest"), scope.workload.manifest_hash.clone()),
-        ])),
+        annotations: Some(BTreeMap::from([(key("owner"), scope.names.owner())])),
         ..ObjectMeta::default()
     };
     scope.object(&scope.namespace(), Namespace { metadata, ..Namespace::default() })

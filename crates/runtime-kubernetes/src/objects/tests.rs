@@ -6,7 +6,7 @@ use iono_runtime::{
 };
 use serde_json::{Value, json};
 
-use super::{Object, of};
+use super::{Carried, Object, of};
 use crate::{KubernetesConfig, Names};
 
 fn owner() -> Owner {
@@ -14,9 +14,9 @@ fn owner() -> Owner {
 }
 
 fn objects(services: Vec<Service>) -> Vec<Object> {
-    let config = KubernetesConfig::new(Vault::new(&[1; 32], owner()));
+    let config = KubernetesConfig::new(Vault::new(&[1; 32], owner()), "data");
     let workload = Workload { lease: LeaseId(9), manifest_hash: "ab".to_owned(), services };
-    of(&config, &Names::new(&owner()), &workload).unwrap()
+    of(&config, &Names::new(&owner()), &workload, &Carried::default()).unwrap()
 }
 
 fn find<'a>(objects: &'a [Object], kind: &str, name: &str) -> &'a Value {
@@ -147,8 +147,8 @@ fn what_cannot_be_is_refused_before_anything_is_made() {
     let mut service = Service::new("job", "img");
     service.restart = RestartPolicy::Never;
     service.volumes = vec![volume(VolumeKind::Persistent)];
-    let config = KubernetesConfig::new(Vault::new(&[1; 32], owner()));
+    let config = KubernetesConfig::new(Vault::new(&[1; 32], owner()), "data");
     let workload = Workload { lease: LeaseId(9), manifest_hash: "ab".to_owned(), services: vec![service] };
-    let refused = of(&config, &Names::new(&owner()), &workload).unwrap_err();
+    let refused = of(&config, &Names::new(&owner()), &workload, &Carried::default()).unwrap_err();
     assert!(refused.to_string().contains("always restarted"), "{refused}");
 }

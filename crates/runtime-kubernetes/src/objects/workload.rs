@@ -13,10 +13,10 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::pod::{template, volume_name};
+use super::pod::{mark, template, volume_name};
 use super::room::{Resources, quantity};
 use super::{Object, Scope};
-use crate::names::service_label;
+use crate::names::{key, service_label};
 
 /// Generations that the cluster remembers: the one before is enough to look at.
 const HISTORY: i32 = 1;
@@ -24,21 +24,36 @@ const HISTORY: i32 = 1;
 pub(super) fn object(scope: &Scope<'_>, service: &Service) -> Result<Object, RuntimeError> {
     let mut template = template(scope, service)?;
     let persists = service.volumes.iter().any(|volume| volume.kind == VolumeKind::Persistent);
+    if service.restart != RestartPolicy::Always
+        && let Some(spec) = &mut template.spec
+    {
+        let again = service.restart == RestartPolicy::OnFailure;
+        spec.restart_policy = Some(if again { "OnFailure" } else { "Never" }.to_owned());
+    }
+    let base = mark(scope, service, &mut template)?;
+    let metadata = ObjectMeta {
+        annotations: Some(BTreeMap::from([
+            (key("manifest"), scope.workload.manifest_hash.clone()),
+            (key("base"), base),
+            // What the manifest calls it: as long as that stays, its digest does.
+            (key("image"), service.image.clone()),
+        ])),
+        ..ObjectMeta::default()
+    };
     match service.restart {
         RestartPolicy::Always if persists => {
-            scope.object(&service.name, stateful_set(scope, service, template))
+            scope.object(&service.name, StatefulSet { metadata, ..stateful_set(scope, service, template) })
         }
-        RestartPolicy::Always => scope.object(&service.name, deployment(service, template)),
+        RestartPolicy::Always => {
+            scope.object(&service.name, Deployment { metadata, ..deployment(service, template) })
+        }
         RestartPolicy::OnFailure | RestartPolicy::Never if persists => Err(RuntimeError::Refused(format!(
             "service `{}`: a persistent volume needs a service that is always restarted",
             service.name
         ))),
         RestartPolicy::OnFailure | RestartPolicy::Never => {
             let again = service.restart == RestartPolicy::OnFailure;
-            if let Some(spec) = &mut template.spec {
-                spec.restart_policy = Some(if again { "OnFailure" } else { "Never" }.to_owned());
-            }
-            scope.object(&service.name, job(service, template, again))
+            scope.object(&service.name, Job { metadata, ..job(service, template, again) })
         }
     }
 }

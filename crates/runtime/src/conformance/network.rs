@@ -68,7 +68,7 @@ pub async fn services_reach_what_is_exposed_to_them(harness: &dyn Harness) {
         let next = vec![db.clone(), idle("web", "2000"), idle("other", "2000")];
         runtime.apply(&workload(lease, next.clone()), &NoSwitchboard).await.expect("updated");
         check("from new addresses", "web", "other").await;
-        runtime.restart(lease, Some("db")).await.expect("restarted");
+        runtime.restart(lease, Some("db"), &NoSwitchboard).await.expect("restarted");
         check("after a restart", "web", "other").await;
         harness.forgetful().apply(&workload(lease, next), &NoSwitchboard).await.expect("adopted");
         check("adopted", "web", "other").await;

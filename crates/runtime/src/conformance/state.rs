@@ -129,15 +129,13 @@ pub async fn keeps_the_logs_of_the_dead(harness: &dyn Harness) {
     .await;
 }
 
-/// A crash is seen as restarts with a reason; a restart on request starts the process afresh at the same address.
+/// A crash is seen as restarts with a reason; a restart on request starts the process afresh, and the router finds it.
 pub async fn restarts_and_tells(harness: &dyn Harness) {
     with_lease(harness, async |lease| {
         let runtime = harness.runtime();
+        let routed = Routed::new(lease, Vec::new()).await;
         let crash = shell(harness, "crash", "sleep 0.3; exit 9");
-        runtime
-            .apply(&workload(lease, vec![crash, web(harness, "a")]), &NoSwitchboard)
-            .await
-            .expect("applied");
+        runtime.apply(&workload(lease, vec![crash, web(harness, "a")]), &routed).await.expect("applied");
         let replica = eventually("two restarts", async || {
             replicas(&*runtime, lease, "crash").await.into_iter().find(|replica| replica.restarts >= 2)
         })
@@ -145,15 +143,12 @@ pub async fn restarts_and_tells(harness: &dyn Harness) {
         let exit = replica.last_exit.expect("an exit");
         assert_eq!((exit.code, exit.reason), (9, ExitReason::Failed));
         let before = replicas(&*runtime, lease, "web").await.remove(0);
-        runtime.restart(lease, Some("web")).await.expect("restarted");
-        let after = eventually("it is ready again", async || {
-            let replica = replicas(&*runtime, lease, "web").await.remove(0);
-            (replica.state == ReplicaState::Ready && replica.started_at > before.started_at)
-                .then_some(replica)
-        })
-        .await;
-        assert_eq!(after.address, before.address);
-        let missing = runtime.restart(lease, Some("other")).await;
+        runtime.restart(lease, Some("web"), &routed).await.expect("restarted");
+        let after = replicas(&*runtime, lease, "web").await.remove(0);
+        assert_eq!(after.state, ReplicaState::Ready);
+        assert!(after.started_at > before.started_at, "{after:?}");
+        assert_eq!(routed.get().await.expect("an answer"), (200, "body-a\n".to_owned()));
+        let missing = runtime.restart(lease, Some("other"), &routed).await;
         assert!(matches!(missing, Err(RuntimeError::NotFound(_))));
     })
     .await;
@@ -176,7 +171,7 @@ pub async fn tells_events(harness: &dyn Harness) {
             kinds.push(event.expect("an event").kind);
         }
         assert_eq!(kinds[0], EventKind::Created, "{kinds:?}");
-        runtime.restart(lease, Some("web")).await.expect("restarted");
+        runtime.restart(lease, Some("web"), &NoSwitchboard).await.expect("restarted");
         let exited = async {
             while let Some(event) = events.next().await {
                 if event.kind == EventKind::Exited {

@@ -15,6 +15,7 @@ use iono_telemetry::fail_point;
 
 use super::stream::{self, api_error};
 use super::{offer, quote, status};
+use crate::lease::actions::Switch;
 use crate::lease::reconcile::Reconciler;
 use crate::lease::routes;
 use crate::market::lease::Facts;
@@ -206,7 +207,8 @@ impl LeaseService for Service {
     }
 
     async fn restart(&self, lease: LeaseId, request: RestartRequest) -> Result<(), ApiError> {
-        let restarted = self.node.runtime.restart(lease, request.service.as_deref()).await;
+        let switch = Switch(Arc::clone(&self.node));
+        let restarted = self.node.runtime.restart(lease, request.service.as_deref(), &switch).await;
         self.node.leases_changed.notify_one();
         restarted.map_err(|error| api_error(&error))
     }

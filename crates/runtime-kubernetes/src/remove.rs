@@ -1,0 +1,64 @@
+//! Takes a lease away: what makes pods first, its stored manifest last, so that what is left after a crash is still
+//! known.
+
+use std::time::Duration;
+
+use iono_primitives::LeaseId;
+use iono_runtime::RuntimeError;
+use iono_telemetry::fail_point;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, DeleteParams, ListParams};
+
+use crate::cluster::{ask, or_gone};
+use crate::inner::Inner;
+
+/// Seconds for a process to end by itself when nothing of it will be needed any more.
+const GRACE: u32 = 2;
+/// How long pods may take to end.
+const PODS: Duration = Duration::from_secs(60);
+/// How long a namespace may take to go: the cluster looks for what is in it kind by kind.
+const SPACE: Duration = Duration::from_secs(120);
+
+impl Inner {
+    /// See [`iono_runtime::Runtime::remove`].
+    pub(crate) async fn remove(&self, lease: LeaseId) -> Result<(), RuntimeError> {
+        let _turn = self.turns.take_to_remove(lease).await;
+        self.in_sight().await?;
+        self.take_away(lease).await?;
+        self.kept.remove(lease)?;
+        self.remove_manifest(lease).await?;
+        self.happenings.forget(lease);
+        self.turns.forget(lease);
+        Ok(())
+    }
+
+    /// Removes the lease's namespace with all that is in it.
+    pub(crate) async fn take_away(&self, lease: LeaseId) -> Result<(), RuntimeError> {
+        self.applied().remove(&lease);
+        let space = self.names.namespace(lease);
+        let client = self.cluster.client().await?;
+        let spaces: Api<Namespace> = Api::all(client.clone());
+        if ask(spaces.get_metadata_opt(&space)).await?.is_none() {
+            return Ok(());
+        }
+        let background = DeleteParams::background();
+        let all = ListParams::default();
+        let deployments: Api<Deployment> = Api::namespaced(client.clone(), &space);
+        let stateful: Api<StatefulSet> = Api::namespaced(client.clone(), &space);
+        let jobs: Api<Job> = Api::namespaced(client, &space);
+        tokio::try_join!(
+            async { or_gone(ask(deployments.delete_collection(&background, &all)).await) },
+            async { or_gone(ask(stateful.delete_collection(&background, &all)).await) },
+            async { or_gone(ask(jobs.delete_collection(&background, &all)).await) }
+        )?;
+        fail_point("kubernetes.mid_remove");
+        let soon = DeleteParams { grace_period_seconds: Some(GRACE), ..DeleteParams::default() };
+        or_gone(ask(self.pods(lease).await?.delete_collection(&soon, &all)).await)?;
+        self.wait("the lease's pods end", PODS, || self.live.listed(Some(lease)).pods.is_empty()).await?;
+        or_gone(ask(spaces.delete(&space, &background)).await)?;
+        self.wait("the lease's namespace goes", SPACE, || self.live.listed(Some(lease)).namespaces.is_empty())
+            .await
+    }
+}
