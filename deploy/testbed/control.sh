@@ -14,10 +14,13 @@ start_control_plane() {
     --kubelet-certificate-authority="$pki/ca.crt" --kubelet-client-certificate="$pki/kubelet-client.crt" \
     --kubelet-client-key="$pki/kubelet-client.key" --kubelet-preferred-address-types=InternalIP
   until_true 60 "API server" kubectl get --raw /readyz
+  # Tests make and remove hundreds of objects within seconds.
   start controller-manager "$BIN/kube-controller-manager" --kubeconfig="$RUN/controller-manager.conf" \
     --root-ca-file="$pki/ca.crt" --service-account-private-key-file="$pki/accounts.key" \
-    --use-service-account-credentials=true --cert-dir="$RUN/certificates"
-  start scheduler "$BIN/kube-scheduler" --kubeconfig="$RUN/scheduler.conf" --cert-dir="$RUN/certificates"
+    --use-service-account-credentials=true --cert-dir="$RUN/certificates" \
+    --kube-api-qps=300 --kube-api-burst=600 --concurrent-namespace-syncs=20
+  start scheduler "$BIN/kube-scheduler" --kubeconfig="$RUN/scheduler.conf" --cert-dir="$RUN/certificates" \
+    --kube-api-qps=300 --kube-api-burst=600
 }
 
 stop_control_plane() {

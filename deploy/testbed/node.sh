@@ -56,7 +56,11 @@ tlsPrivateKeyFile: $RUN/pki/kubelet-server.key
 authentication: {anonymous: {enabled: false}, webhook: {enabled: false}, x509: {clientCAFile: $RUN/pki/ca.crt}}
 authorization: {mode: AlwaysAllow}
 evictionHard: {nodefs.available: "1%", imagefs.available: "1%"}
+# However full the disk of the machine is: what tests loaded stays.
+imageGCHighThresholdPercent: 100
 podPidsLimit: 1024
+kubeAPIQPS: 100
+kubeAPIBurst: 200
 # Volumes in memory take no more than their size; later versions do that by themselves.
 featureGates: {SizeMemoryBackedVolumes: true}
 Y

@@ -6,9 +6,9 @@ use std::time::Duration;
 use iono_primitives::LeaseId;
 use iono_runtime::RuntimeError;
 use iono_telemetry::fail_point;
-use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{Api, DeleteParams, ListParams};
 
 use crate::cluster::{ask, or_gone};
@@ -46,6 +46,7 @@ impl Inner {
         let background = DeleteParams::background();
         let all = ListParams::default();
         let deployments: Api<Deployment> = Api::namespaced(client.clone(), &space);
+        let replica_sets: Api<ReplicaSet> = Api::namespaced(client.clone(), &space);
         let stateful: Api<StatefulSet> = Api::namespaced(client.clone(), &space);
         let jobs: Api<Job> = Api::namespaced(client, &space);
         tokio::try_join!(
@@ -53,12 +54,29 @@ impl Inner {
             async { or_gone(ask(stateful.delete_collection(&background, &all)).await) },
             async { or_gone(ask(jobs.delete_collection(&background, &all)).await) }
         )?;
+        // A deployment is gone before what it made: that would go on to make pods for a moment.
+        or_gone(ask(replica_sets.delete_collection(&background, &all)).await)?;
         fail_point("kubernetes.mid_remove");
-        let soon = DeleteParams { grace_period_seconds: Some(GRACE), ..DeleteParams::default() };
-        or_gone(ask(self.pods(lease).await?.delete_collection(&soon, &all)).await)?;
+        let pods = self.pods(lease).await?;
+        let within = |seconds| DeleteParams { grace_period_seconds: Some(seconds), ..DeleteParams::default() };
+        or_gone(ask(pods.delete_collection(&within(GRACE), &all)).await)?;
+        let have_ended = || self.live.listed(Some(lease)).pods.iter().all(|pod| !runs(pod));
+        self.wait("the lease's processes end", PODS, have_ended).await?;
+        // Their records go at once: the kubelet would take its time.
+        or_gone(ask(pods.delete_collection(&within(0), &all)).await)?;
         self.wait("the lease's pods end", PODS, || self.live.listed(Some(lease)).pods.is_empty()).await?;
         or_gone(ask(spaces.delete(&space, &background)).await)?;
         self.wait("the lease's namespace goes", SPACE, || self.live.listed(Some(lease)).namespaces.is_empty())
             .await
+    }
+}
+
+/// Whether a process of a pod may still be there.
+fn runs(pod: &Pod) -> bool {
+    let containers = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
+    let is_placed = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
+    match containers {
+        Some(all) => all.iter().any(|one| one.state.as_ref().is_none_or(|state| state.terminated.is_none())),
+        None => is_placed,
     }
 }

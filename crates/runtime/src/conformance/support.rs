@@ -23,6 +23,8 @@ pub(super) const HOST: &str = "app.example";
 pub(super) fn shell(harness: &dyn Harness, name: &str, line: &str) -> Service {
     let mut service = Service::new(name, harness.image());
     service.command = ["/bin/sh", "-c", line].map(str::to_owned).to_vec();
+    // Many tests run at once on a small machine, and an engine may set aside what each asks for.
+    service.limits.cpu_millis = 100;
     service.limits.memory_mib = 64;
     service.limits.ephemeral_mib = 64;
     service.ready_within = Duration::from_secs(30);
