@@ -58,7 +58,7 @@ authorization: {mode: AlwaysAllow}
 evictionHard: {nodefs.available: "1%", imagefs.available: "1%"}
 # However full the disk of the machine is: what tests loaded stays.
 imageGCHighThresholdPercent: 100
-podPidsLimit: 1024
+podPidsLimit: 256
 kubeAPIQPS: 100
 kubeAPIBurst: 200
 # Volumes in memory take no more than their size; later versions do that by themselves.

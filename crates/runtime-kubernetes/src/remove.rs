@@ -71,12 +71,10 @@ impl Inner {
     }
 }
 
-/// Whether a process of a pod may still be there.
+/// Whether a process of a pod may still be there; one that waits is not started any more once the pod has to go.
 fn runs(pod: &Pod) -> bool {
+    let is_asked = pod.metadata.deletion_timestamp.is_some();
     let containers = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
-    let is_placed = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
-    match containers {
-        Some(all) => all.iter().any(|one| one.state.as_ref().is_none_or(|state| state.terminated.is_none())),
-        None => is_placed,
-    }
+    let states = containers.into_iter().flatten().map(|container| container.state.as_ref());
+    !is_asked || states.into_iter().any(|state| state.is_some_and(|state| state.running.is_some()))
 }

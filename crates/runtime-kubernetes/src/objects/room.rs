@@ -33,8 +33,8 @@ struct Sum {
 
 impl Sum {
     fn add(&mut self, service: &Service) {
-        // In an update one replica of the next generation starts before one of the old ends, where both may write.
-        let replicas = u64::from(service.replicas) + u64::from(service.can_overlap());
+        // In an update the next generation starts while the one before still ends, where both may write.
+        let replicas = u64::from(service.replicas) * if service.can_overlap() { 2 } else { 1 };
         let limits = &service.limits;
         self.pods += replicas;
         self.cpu_millis += replicas * u64::from(limits.cpu_millis);

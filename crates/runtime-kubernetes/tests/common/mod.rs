@@ -18,7 +18,7 @@ use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
 /// What the test cluster allows each pod.
-const PROCESSES: usize = 1_024;
+const PROCESSES: usize = 256;
 
 pub(crate) struct Cluster {
     pub(crate) dir: tempfile::TempDir,

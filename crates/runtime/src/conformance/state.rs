@@ -179,7 +179,9 @@ pub async fn tells_events(harness: &dyn Harness) {
                 }
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), exited).await.expect("the exit is told");
+        // The process may take the time that its service has to end.
+        let within = web(harness, "a").drain + Duration::from_secs(10);
+        tokio::time::timeout(within, exited).await.expect("the exit is told");
     })
     .await;
 }
