@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use alloy::primitives::Address;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use iono_primitives::GpuModel;
+use iono_primitives::resources::BadGpuModel;
 
-use crate::config::values::Dollars;
+use crate::config::values::{Cores, Dollars, Mebibytes, Seconds};
 
 /// Rents a machine's spare capacity out on Ionosphere: bids, runs containers, is paid by the second.
 #[derive(Debug, Parser)]
@@ -108,6 +110,11 @@ pub enum Command {
         #[arg(long, default_value_t = 50)]
         limit: u32,
     },
+    /// What an order would cost by the settings: by the table, and by the expression or the script; says what a script said.
+    #[command(
+        after_help = "Example:\n  provider price --cpu 2 --memory 4Gi --gpu h100=2 --duration 1d\n  provider price --set 'pricing.script=[\"/etc/ionosphere/price.py\"]' --json"
+    )]
+    Price(Described),
     /// The leases of this provider.
     #[command(after_help = "Example:\n  provider leases --all --json")]
     Leases {
@@ -151,6 +158,39 @@ pub struct Owner {
     /// File with its passphrase; a systemd credential named `owner-passphrase` when left out.
     #[arg(long, env = "IONO_OWNER_PASSPHRASE_FILE")]
     pub owner_passphrase_file: Option<PathBuf>,
+}
+
+/// An order as `provider price` is told of it.
+#[derive(Debug, Clone, Args)]
+pub struct Described {
+    /// Cores.
+    #[arg(long, default_value = "1")]
+    pub cpu: Cores,
+    /// Memory.
+    #[arg(long, default_value = "1Gi")]
+    pub memory: Mebibytes,
+    /// Disk, of this machine's class.
+    #[arg(long, default_value = "1Gi")]
+    pub storage: Mebibytes,
+    /// GPUs by model; may be repeated.
+    #[arg(long = "gpu", value_name = "MODEL=COUNT", value_parser = gpu)]
+    pub gpus: Vec<(GpuModel, u64)>,
+    /// Exposed ports.
+    #[arg(long, default_value_t = 1)]
+    pub endpoints: u8,
+    /// Time that is paid for.
+    #[arg(long, default_value = "1h")]
+    pub duration: Seconds,
+    /// Dollars an hour that the tenant pays at most.
+    #[arg(long, default_value = "1")]
+    pub max_rate: Dollars,
+}
+
+fn gpu(text: &str) -> Result<(GpuModel, u64), String> {
+    let (model, count) = text.split_once('=').unwrap_or((text, "1"));
+    let model = model.parse().map_err(|error: BadGpuModel| error.to_string())?;
+    let count: u8 = count.parse().map_err(|_| format!("`{count}` is no number of GPUs; write h100=2"))?;
+    Ok((model, count.into()))
 }
 
 /// A switch.

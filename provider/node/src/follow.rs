@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use alloy::primitives::Address;
+use iono_bindings::TokenWord;
 use iono_chain::{ChainError, Follower, Update};
+use iono_primitives::TokenId;
 use iono_telemetry::Check;
 use tokio_util::sync::CancellationToken;
 
 use crate::market::book::apply::Wake;
 use crate::market::events;
-use crate::market::reader::Head;
+use crate::market::reader::{Head, ReadError};
 use crate::node::Node;
 
 /// Wait before a failed write or read is tried again.
@@ -152,8 +155,8 @@ async fn tell(node: &Node, wake: Wake) -> Wake {
     let mut left = Wake::default();
     let view = node.view();
     if wake.tokens || view.tokens.is_empty() {
-        match node.reader.all_tokens().await {
-            Ok(tokens) => node.change_view(|view| view.tokens = tokens),
+        match tokens(node).await {
+            Ok((tokens, assets)) => node.change_view(|view| (view.tokens, view.assets) = (tokens, assets)),
             Err(error) => {
                 tracing::warn!(%error, "payment tokens cannot be read");
                 left.tokens = true;
@@ -176,4 +179,14 @@ async fn tell(node: &Node, wake: Wake) -> Wake {
     node.orders_changed.notify_one();
     node.leases_changed.notify_one();
     left
+}
+
+/// Payment tokens by id, and their contracts.
+async fn tokens(node: &Node) -> Result<(Vec<TokenWord>, Vec<Address>), ReadError> {
+    let tokens = node.reader.all_tokens().await?;
+    let mut assets = Vec::new();
+    for id in 0..tokens.len() {
+        assets.push(node.reader.asset_of(TokenId(id as u16)).await?);
+    }
+    Ok((tokens, assets))
 }

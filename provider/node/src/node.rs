@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use alloy::primitives::Bytes;
+use alloy::primitives::{Address, Bytes};
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::SolCall;
 use iono_bindings::{ProfileWord, TokenWord};
@@ -105,6 +105,8 @@ pub struct View {
     pub profile: ProfileWord,
     /// Payment tokens by id.
     pub tokens: Vec<TokenWord>,
+    /// Their contracts.
+    pub assets: Vec<Address>,
     /// Why the engine cannot take new leases, if so.
     pub engine: Option<String>,
     /// Whether the engine can assign GPUs; `None` until a machine with such was told.
@@ -207,12 +209,7 @@ impl Node {
     ///
     /// # Errors
     /// What the contract or the sender says.
-    pub async fn send(
-        &self,
-        key: &str,
-        to: alloy::primitives::Address,
-        call: impl SolCall,
-    ) -> Result<Mined, SendError> {
+    pub async fn send(&self, key: &str, to: Address, call: impl SolCall) -> Result<Mined, SendError> {
         self.sender.submit(key, to, Bytes::from(call.abi_encode())).await
     }
 
@@ -233,10 +230,11 @@ impl Node {
         offer.free(claims)
     }
 
-    /// A payment token, if it is known.
+    /// A payment token and its contract, if it is known.
     #[must_use]
-    pub fn token(&self, token: TokenId) -> Option<TokenWord> {
-        self.view.read().unwrap_or_else(PoisonError::into_inner).tokens.get(usize::from(token.0)).copied()
+    pub fn token(&self, token: TokenId) -> Option<(TokenWord, Address)> {
+        let (view, id) = (self.view.read().unwrap_or_else(PoisonError::into_inner), usize::from(token.0));
+        view.tokens.get(id).copied().zip(view.assets.get(id).copied())
     }
 
     /// Why no bid can be made at present: whatever would keep a won lease from being confirmed and served.

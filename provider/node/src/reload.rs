@@ -117,6 +117,7 @@ fn merge(old: &Config, fresh: Config) -> Config {
         reserve: fresh.reserve,
         offer: fresh.offer,
         prices: fresh.prices,
+        pricing: fresh.pricing,
         bidding: fresh.bidding,
         leases: fresh.leases,
         money: fresh.money,

@@ -35,7 +35,8 @@ pub fn provider_info(node: &Node) -> ProviderInfo {
         draining: view.profile.flags & profile_flags::DRAINING != 0 || !config.bidding.enabled,
         capacity: capacity(offer.cpu, offer.memory, offer.storage, &offer.gpus),
         free: capacity(free.cpu, free.memory, free.storage, &free.gpus),
-        prices: Some(PriceList {
+        // Where an expression or a script makes the prices, the table's would mislead.
+        prices: config.pricing.is_table().then(|| PriceList {
             core: prices.cpu.to_string(),
             memory_gib: prices.memory.to_string(),
             storage_gib: class.map(ToString::to_string).unwrap_or_default(),

@@ -9,9 +9,10 @@ use iono_lease_api::{
     LogStream, ManifestReceipt, ProviderInfo, QuoteRequest, RestartRequest, SaltedManifest, ShellRequest,
     ShellSession, SignedQuote,
 };
-use iono_primitives::{LeaseId, LeaseState, OrderId, Rate, TokenId};
+use iono_primitives::{LeaseId, LeaseState, OrderId, Rate, Region, TokenId};
 use iono_runtime::Workload;
 use iono_telemetry::fail_point;
+use tokio::sync::Semaphore;
 
 use super::stream::{self, api_error};
 use super::{offer, quote, status};
@@ -21,18 +22,24 @@ use crate::lease::routes;
 use crate::market::lease::Facts;
 use crate::market::order::LeaseSpec;
 use crate::node::Node;
+use crate::pricing::{self, Purpose, Request, Token, to_dollars, to_rate};
+
+/// Most quotes that a script prices at the same time.
+const QUOTES: usize = 2;
 
 /// The provider behind the interface.
 pub struct Service {
     node: Arc<Node>,
     reconciler: Arc<Reconciler>,
+    /// Places for scripts that price quotes.
+    quotes: Semaphore,
 }
 
 impl Service {
     /// Serves `node`'s leases.
     #[must_use]
     pub fn new(node: Arc<Node>, reconciler: Arc<Reconciler>) -> Self {
-        Self { node, reconciler }
+        Self { node, reconciler, quotes: Semaphore::new(QUOTES) }
     }
 
     /// The lease's facts as last read; from the chain itself where this provider has not read them yet.
@@ -79,15 +86,47 @@ impl Service {
         runs.map(drop).map_err(|error| api_error(&error))
     }
 
-    /// Price of new terms for a lease, or why there is none.
-    fn price(&self, lease: LeaseId, token: u16, spec: &LeaseSpec) -> Result<Rate, ApiError> {
+    /// Price of new terms for a lease, for which the tenant pays at most `most`, or why there is none.
+    async fn price(
+        &self,
+        lease: LeaseId,
+        facts: &Facts,
+        spec: &LeaseSpec,
+        most: Option<Rate>,
+    ) -> Result<Rate, ApiError> {
         let no_quote = |why: String| ApiError::conflict("no_quote", why, "ask for less, or order elsewhere");
+        let (config, words) = (self.node.config(), &facts.words);
         let free = self.node.free(&self.node.book(), Some(lease.0));
         let placed = free.place(spec, self.node.machine.storage_class);
         let allocation = placed.map_err(|reason| no_quote(reason.to_string()))?;
-        let token = self.node.token(TokenId(token)).filter(|token| token.flags & 1 != 0);
-        let token = token.ok_or_else(|| no_quote("the lease's payment token is not enabled".to_owned()))?;
-        let rate = self.node.config().prices.rate(&allocation, token.price);
+        let token = self.node.token(TokenId(words.token)).filter(|(word, _)| word.flags & 1 != 0);
+        let (word, asset) =
+            token.ok_or_else(|| no_quote("the lease's payment token is not enabled".to_owned()))?;
+        let ordered = self.node.book().orders().get(&lease.into()).map(|tracked| tracked.order.words);
+        let request = Request {
+            purpose: Purpose::Update,
+            order: lease.into(),
+            wallet: words.wallet,
+            region: ordered.map_or(Region::ANY, |order| Region(order.region)),
+            tier: ordered.map_or(0, |order| pricing::tier(&order)),
+            duration: words.end.saturating_sub(unix_now()),
+            token: Token::new(TokenId(words.token), asset, &word),
+            max_rate: most.map(|most| to_dollars(most, word.price)),
+            free_percent: (free.cpu * 100).checked_div(self.node.offer().cpu).unwrap_or_default(),
+            table: config.prices.hourly(&allocation).ok(),
+            allocation,
+        };
+        let price = match config.pricing.at_once(&config.prices, &request) {
+            Some(price) => price,
+            None => {
+                // Places of their own: whoever asks for many quotes does not keep bids waiting.
+                let _place = self.quotes.try_acquire().map_err(|_| {
+                    ApiError::unavailable("busy", "other quotes are being priced at present", 5)
+                })?;
+                config.pricing.hourly(&config.prices, &request, pricing::LONGEST).await
+            }
+        };
+        let rate = price.and_then(|hourly| to_rate(hourly, word.price));
         rate.map_err(|error| no_quote(error.to_string()))
     }
 }
@@ -184,12 +223,13 @@ impl LeaseService for Service {
             let message = format!("lease {lease} is not active; only an active one can be updated");
             return Err(ApiError::conflict("no_quote", message, "wait until it is confirmed"));
         }
-        let rate = self.price(lease, facts.words.token, &spec)?;
         let most = request.max_rate.as_deref().map(str::parse::<u128>).transpose();
         let most = most
-            .map_err(|_| ApiError::bad_request("max_rate is no decimal number of 1e-18 tokens per second"))?;
-        if let Some(most) = most.filter(|most| *most < rate.0) {
-            let message = format!("price: {rate} tokens asked here, {} at most offered", Rate(most));
+            .map_err(|_| ApiError::bad_request("max_rate is no decimal number of 1e-18 tokens per second"))?
+            .map(Rate);
+        let rate = self.price(lease, &facts, &spec, most).await?;
+        if let Some(most) = most.filter(|most| *most < rate) {
+            let message = format!("price: {rate} tokens asked here, {most} at most offered");
             return Err(ApiError::conflict("no_quote", message, "offer more, or ask for less"));
         }
         let expiry = self.node.view().head.timestamp.max(unix_now())

@@ -1,5 +1,5 @@
-//! Whether to bid on an order and at what rate: a pure function. What is refused is refused in words that name the
-//! dimension, since they are served to tenants as well (market promise 1).
+//! Whether to bid on an order and at what rate: a pure function of what is handed to it. What is refused is refused in
+//! words that name the dimension, since they are served to tenants as well (market promise 1).
 
 use iono_bindings::{ProfileWord, TokenWord};
 use iono_primitives::Rate;
@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::eligible;
 use super::reason::Reason;
 use crate::config::Bidding;
+use crate::config::values::Dollars;
 use crate::market::order::Order;
-use crate::pricing::{Allocation, PriceTable};
+use crate::pricing::{Allocation, NoPrice, to_rate};
 
 /// Everything but the order that the decision depends on.
 pub struct View<'a> {
@@ -17,8 +18,6 @@ pub struct View<'a> {
     pub profile: &'a ProfileWord,
     /// The order's payment token, if governance enabled it.
     pub token: Option<TokenWord>,
-    /// Prices.
-    pub prices: &'a PriceTable,
     /// The owner's rules.
     pub rules: &'a Bidding,
     /// Leases and reservations at present.
@@ -48,19 +47,21 @@ pub enum Verdict {
     },
 }
 
-/// Decides on `order`; `place` tries it on the capacity that is free and says what it would get, or what is short.
+/// Decides on `order`; `place` tries it on the capacity that is free and says what it would get, or what is short, and
+/// `price` says what that costs in dollars an hour. `None` when it does not say so yet, and all else speaks for a bid.
 pub fn decide(
     order: &Order,
     view: &View<'_>,
     place: impl FnOnce(&Order) -> Result<Allocation, Reason>,
-) -> Verdict {
-    match bid(order, view, place) {
-        Ok(rate) => Verdict::Bid { rate },
+    price: impl FnOnce(&Allocation, &TokenWord) -> Option<Result<Dollars, NoPrice>>,
+) -> Option<Verdict> {
+    match bid(order, view, place, price) {
+        Ok(rate) => rate.map(|rate| Verdict::Bid { rate }),
         Err(mut reason) => {
             if let Some(withheld) = view.withheld.filter(|_| reason.dimension == "gpu") {
                 reason.message = format!("{}; {withheld}", reason.message);
             }
-            Verdict::Decline { reason }
+            Some(Verdict::Decline { reason })
         }
     }
 }
@@ -69,7 +70,8 @@ fn bid(
     order: &Order,
     view: &View<'_>,
     place: impl FnOnce(&Order) -> Result<Allocation, Reason>,
-) -> Result<Rate, Reason> {
+    price: impl FnOnce(&Allocation, &TokenWord) -> Option<Result<Dollars, NoPrice>>,
+) -> Result<Option<Rate>, Reason> {
     let words = &order.words;
     if let Some(obstacle) = view.obstacle {
         return Err(Reason::new("provider", obstacle));
@@ -82,19 +84,19 @@ fn bid(
     let token =
         token.ok_or_else(|| Reason::new("token", format!("payment token {} is not enabled", words.token)))?;
     let allocation = place(order)?;
-    let rate = view
-        .prices
-        .rate(&allocation, token.price)
+    if view.head >= words.close_block {
+        let message = format!("bidding closes with block {}, the newest is {}", words.close_block, view.head);
+        return Err(Reason::new("time", message));
+    }
+    let Some(hourly) = price(&allocation, &token) else { return Ok(None) };
+    let rate = hourly
+        .and_then(|hourly| to_rate(hourly, token.price))
         .map_err(|error| Reason::new("price", error.to_string()))?;
     if rate.0 > words.max_rate {
         let most = Rate(words.max_rate);
         return Err(Reason::new("price", format!("{rate} tokens asked here, the order pays at most {most}")));
     }
-    if view.head >= words.close_block {
-        let message = format!("bidding closes with block {}, the newest is {}", words.close_block, view.head);
-        return Err(Reason::new("time", message));
-    }
-    Ok(rate)
+    Ok(Some(rate))
 }
 
 fn owners_rules(order: &Order, view: &View<'_>) -> Result<(), Reason> {
@@ -129,8 +131,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::values::{Dollars, Seconds};
+    use crate::config::values::Seconds;
     use crate::market::order::LeaseSpec;
+    use crate::pricing::PriceTable;
 
     fn order() -> Order {
         let words = OrderWords {
@@ -193,14 +196,13 @@ mod tests {
         let view = View {
             profile: &fixture.profile,
             token: fixture.token,
-            prices: &prices(),
             rules: &fixture.rules,
             held: fixture.held,
             head: fixture.head,
             obstacle: fixture.obstacle,
             withheld: fixture.withheld,
         };
-        decide(order, &view, place)
+        decide(order, &view, place, |allocation, _| Some(prices().hourly(allocation))).unwrap()
     }
 
     #[test]
@@ -233,6 +235,28 @@ mod tests {
             let Verdict::Decline { reason } = verdict else { panic!("bid despite {words}") };
             assert!(reason.to_string().contains(words), "{words}: {reason}");
         }
+    }
+
+    #[test]
+    fn a_price_that_is_not_known_yet_leaves_all_else_decided() {
+        let (profile, rules) = (profile(), Bidding::default());
+        let token = TokenWord { flags: 1, price: 100_000_000, ..TokenWord::default() };
+        let view = |head| View {
+            profile: &profile,
+            token: Some(token),
+            rules: &rules,
+            held: 0,
+            head,
+            obstacle: None,
+            withheld: None,
+        };
+        assert_eq!(decide(&order(), &view(10), place, |_, _| None), None);
+        assert!(matches!(decide(&order(), &view(12), place, |_, _| None), Some(Verdict::Decline { .. })));
+        let no = Some(Err(NoPrice::Declined("not on Sundays".to_owned())));
+        let Some(Verdict::Decline { reason }) = decide(&order(), &view(10), place, |_, _| no) else {
+            panic!()
+        };
+        assert_eq!(reason.to_string(), "price: the pricing script declines: not on Sundays");
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! Looks at every open order: decides, reserves, bids, and follows the bid until it has won or lost. It goes by the
-//! book's present state, so a restart at any point goes on where it stopped.
+//! book's present state, so a restart at any point goes on where it stopped. An order that a script prices is reserved
+//! for without a verdict meanwhile.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,10 +18,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::decide::{Verdict, View, decide};
+use super::desk::Desk;
 use super::lost::why_lost;
 use super::reason::Reason;
 use crate::market::tracked::{BidStage, Outcome, Tracked};
 use crate::node::{Node, claims};
+use crate::pricing::Request;
 
 /// Blocks after an order became ready in which a keeper is waited for before this provider resolves what it won.
 const KEEPERS_TURN: u64 = 5;
@@ -33,6 +36,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 pub struct Engine {
     node: Arc<Node>,
     under_way: Mutex<HashSet<OrderId>>,
+    desk: Desk,
     tasks: TaskTracker,
     token: CancellationToken,
 }
@@ -41,7 +45,8 @@ impl Engine {
     /// An engine for `node` that stops with `token`.
     #[must_use]
     pub fn new(node: Arc<Node>, token: CancellationToken) -> Arc<Self> {
-        Arc::new(Self { node, under_way: Mutex::default(), tasks: TaskTracker::new(), token })
+        let (desk, tasks) = (Desk::default(), TaskTracker::new());
+        Arc::new(Self { node, under_way: Mutex::default(), desk, tasks, token })
     }
 
     /// Works until the token is cancelled.
@@ -63,11 +68,17 @@ impl Engine {
     }
 
     async fn look(self: &Arc<Self>) {
-        if self.decide_all() {
-            if let Err(error) = self.node.save().await {
-                tracing::error!(%error, "decisions cannot be written down; no bid is made before they are");
-                return;
-            }
+        self.desk.saw(self.node.view().head.number);
+        let (decided, to_price) = self.decide_all();
+        for (request, close_block) in to_price {
+            self.price(request, close_block);
+        }
+        // Also what could not be written the last time.
+        if let Err(error) = self.node.save().await {
+            tracing::error!(%error, "decisions cannot be written down; no bid is made before they are");
+            return;
+        }
+        if decided {
             fail_point("provider.bid.reserved");
         }
         let (to_send, to_follow) = self.open_bids();
@@ -94,51 +105,94 @@ impl Engine {
         });
     }
 
+    /// Has a script price a request whose order closes with `close_block`; what it says is looked at under the book's lock.
+    fn price(self: &Arc<Self>, request: Request, close_block: u64) {
+        self.desk.open(request.order);
+        let engine = Arc::clone(self);
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = engine.desk.ask(&engine.node, request, close_block) => engine.node.orders_changed.notify_one(),
+                () = engine.token.cancelled() => {}
+            }
+        });
+    }
+
     fn under_way(&self) -> std::sync::MutexGuard<'_, HashSet<OrderId>> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Decides on what is undecided and reserves for it, all under one lock. True when something was decided.
-    fn decide_all(&self) -> bool {
+    /// Decides on what is undecided and reserves for it, all under one lock. True when something was decided; with the
+    /// requests that have to be priced first, and the last blocks in which bids on them are taken.
+    fn decide_all(&self) -> (bool, Vec<(Request, u64)>) {
         let (config, view) = (self.node.config(), self.node.view());
         let obstacle = self.node.obstacle(unix_now());
         let class = self.node.machine.storage_class;
-        let withheld = self.node.offer().withheld_words();
+        let offer = self.node.offer();
+        let withheld = offer.withheld_words();
         let mut book = self.node.book();
-        let undecided: Vec<OrderId> = book
+        let undecided = |tracked: &&Tracked| tracked.verdict.is_none() && tracked.outcome == Outcome::Open;
+        self.desk.keep(|id| book.orders().get(id).filter(undecided).is_some());
+        let in_time = |tracked: &Tracked| view.head.number < tracked.order.words.close_block;
+        let ready: Vec<OrderId> = book
             .orders()
             .values()
-            .filter(|tracked| tracked.verdict.is_none() && tracked.outcome == Outcome::Open)
-            // What stands in the way may pass while there is still time to bid.
-            .filter(|tracked| obstacle.is_none() || view.head.number >= tracked.order.words.close_block)
+            .filter(undecided)
+            // What stands in the way may pass while there is still time to bid, and a script may still answer.
+            .filter(|tracked| {
+                !in_time(tracked) || (obstacle.is_none() && !self.desk.is_open(tracked.order.id))
+            })
             .map(|tracked| tracked.order.id)
             .collect();
-        for id in &undecided {
-            let Some(tracked) = book.orders().get(id) else { continue };
-            let token = view.tokens.get(usize::from(tracked.order.words.token)).copied();
+        let (mut decided, mut to_price) = (false, Vec::new());
+        for id in ready {
+            let Some(tracked) = book.orders().get(&id) else { continue };
+            let words = tracked.order.words;
+            let token = usize::from(words.token);
             let seen = View {
                 profile: &view.profile,
-                token,
-                prices: &config.prices,
+                token: view.tokens.get(token).copied(),
                 rules: &config.bidding,
-                held: claims(&book, self.node.me).count(),
+                // What it holds itself while it is priced does not stand in its own way.
+                held: claims(&book, self.node.me).filter(|(claim, _)| *claim != id.0).count(),
                 head: view.head.number,
                 obstacle: obstacle.as_deref(),
                 withheld: withheld.as_deref(),
             };
             let free = self.node.free(&book, Some(id.0));
-            let verdict = decide(&tracked.order, &seen, |order| free.place(&order.spec, class));
-            report(*id, &verdict);
-            // A bid that stood before this provider lost its records stays as it is.
-            let stands = tracked.bid == BidStage::Placed;
-            book.change_order(*id, |tracked| {
-                if matches!(verdict, Verdict::Bid { .. }) && !stands {
-                    tracked.bid = BidStage::Reserved;
+            let verdict = decide(
+                &tracked.order,
+                &seen,
+                |order| free.place(&order.spec, class),
+                |allocation, word| {
+                    let asset = view.assets.get(token).copied().unwrap_or_default();
+                    let free_percent = (free.cpu * 100).checked_div(offer.cpu).unwrap_or_default();
+                    let request =
+                        Request::bid(&tracked.order, (word, asset), allocation, free_percent, &config.prices);
+                    let price = config.pricing.at_once(&config.prices, &request);
+                    price.or_else(|| self.desk.answer(&request)).or_else(|| {
+                        to_price.push((request, words.close_block));
+                        None
+                    })
+                },
+            );
+            if let Some(verdict) = &verdict {
+                report(id, verdict);
+                decided = true;
+            }
+            book.change_order(id, |tracked| {
+                match &verdict {
+                    // A bid that stood before this provider lost its records stays as it is.
+                    _ if tracked.bid == BidStage::Placed => {}
+                    Some(Verdict::Decline { .. }) if tracked.bid == BidStage::Reserved => {
+                        tracked.bid = BidStage::None;
+                    }
+                    Some(Verdict::Decline { .. }) => {}
+                    Some(Verdict::Bid { .. }) | None => tracked.bid = BidStage::Reserved,
                 }
-                tracked.verdict = Some(verdict);
+                tracked.verdict = verdict;
             });
         }
-        !undecided.is_empty()
+        (decided, to_price)
     }
 
     /// Bids to send, and orders whose window is over and whose winner is to be found out.

@@ -7,6 +7,7 @@ pub mod init;
 pub mod money;
 pub mod output;
 pub mod owner;
+pub mod price;
 
 use anyhow::Result;
 use clap::CommandFactory as _;
@@ -59,6 +60,7 @@ async fn with_config(common: &Common, config: &Config, command: Command) -> Resu
         Command::Status => daemon::status(common, config).await,
         Command::Earnings => money::earnings(common, config).await,
         Command::Bids { order, limit } => book::bids(common, config, order, limit).await,
+        Command::Price(described) => price::run(common, config, &described).await,
         Command::Leases { all } => book::leases(common, config, all).await,
         Command::Init { .. } | Command::Run { .. } | Command::Completions { .. } => Ok(()),
     }

@@ -13,7 +13,7 @@ use iono_chain::ChainConfig;
 use iono_telemetry::TelemetryConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::pricing::PriceTable;
+use crate::pricing::{PriceTable, Pricing};
 pub use public::{HostCertificate, Public};
 use values::{Cores, Dollars, Mebibytes, PortRange, Seconds};
 
@@ -46,6 +46,9 @@ pub struct Config {
     pub offer: Cap,
     /// Prices in dollars an hour.
     pub prices: PriceTable,
+    /// What makes prices of the table's, if anything does.
+    #[serde(default)]
+    pub pricing: Pricing,
     /// Which orders are bid on.
     #[serde(default)]
     pub bidding: Bidding,
@@ -286,6 +289,12 @@ impl Config {
         if let Err(error) = self.runtime.addresses.parse::<iono_runtime_docker::Pool>() {
             return wrong("runtime.addresses", &error.to_string());
         }
+        if self.pricing.script.is_some() && self.pricing.expression.is_some() {
+            return wrong(
+                "pricing.script",
+                "name either this or pricing.expression; the other one would never count",
+            );
+        }
         if self.leases.reconcile_every.0.is_zero() || self.money.settle_every.0.is_zero() {
             return wrong("leases.reconcile_every", "this and money.settle_every must be above zero");
         }
@@ -437,6 +446,9 @@ mod tests {
             ("public.attributes=3", "attributes"),
             ("certificate=[{host=\"a b\",chain=\"/c\",key=\"/k\"}]", "certificate.host"),
             ("chain.rpc=[]", "chain.rpc"),
+            ("pricing.expression=tabel * 2", "Undefined variable: tabel (line 1, position 1)"),
+            ("pricing.script=[\"price.py\"]", "absolute path"),
+            ("pricing={script=[\"/bin/true\"],expression=\"table\"}", "pricing.script: name either"),
         ] {
             let error = parse(template::TEMPLATE, &[], &[set]).unwrap_err().to_string();
             assert!(error.contains(key), "{set}: {error}");

@@ -36,6 +36,12 @@ pub struct PortRange {
 }
 
 impl Dollars {
+    /// A whole number of them.
+    #[must_use]
+    pub fn whole(number: u64) -> Self {
+        Self(U256::from(number) * U256::from(10_u64.pow(18)))
+    }
+
     /// Reads a decimal such as `0.05`.
     ///
     /// # Errors

@@ -187,10 +187,18 @@ impl Reader {
         Ok(words)
     }
 
+    /// The ERC-20 contract of a payment token.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn asset_of(&self, token: TokenId) -> Result<Address, ReadError> {
+        Ok(self.tokens().assetOf(token.into()).call().await?)
+    }
+
     /// Symbol of a payment token; its id when the contract does not tell.
     pub async fn symbol(&self, token: TokenId) -> String {
         let asset = async {
-            let asset = self.tokens().assetOf(token.into()).call().await.ok()?;
+            let asset = self.asset_of(token).await.ok()?;
             IERC20::new(asset, &self.provider).symbol().call().await.ok()
         };
         asset.await.unwrap_or_else(|| format!("token {token}"))

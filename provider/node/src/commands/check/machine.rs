@@ -1,4 +1,4 @@
-//! What of `provider check` looks at this machine: capacity, cards, disk, engine, ports.
+//! What of `provider check` looks at this machine: capacity, cards, the pricing script, disk, engine, ports.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -10,6 +10,7 @@ use iono_runtime_docker::DockerRuntime;
 use super::{Checked, failed, passed};
 use crate::config::Config;
 use crate::machine::Seen;
+use crate::pricing::Script;
 use crate::{certificates, control, daemon, vitals};
 
 /// What is offered; cards are a matter of their own.
@@ -31,6 +32,14 @@ pub(super) fn capacity(config: &Config, seen: Result<&Seen, &HardwareError>, che
     let meant = offer.withheld.iter().any(|card| config.prices.has_gpu(&card.gpu.model));
     let why = seen.unknown.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
     checks.push(Checked { name: "gpus", ok: !meant, message: format!("{withheld}{why}") });
+}
+
+/// Whether the pricing script is there.
+pub(super) fn script(script: &Script) -> Checked {
+    match script.startable() {
+        Ok(()) => passed("pricing", "the script can be started; `provider price` tries it"),
+        Err(error) => failed("pricing", format!("pricing.script cannot be started: {error}")),
+    }
 }
 
 /// Free space where workloads live.

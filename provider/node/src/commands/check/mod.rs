@@ -58,6 +58,7 @@ pub async fn run(common: &Common, config: &Config) -> Result<()> {
         Err(error) => checks.push(failed("chain", error.to_string())),
     }
     machine::capacity(config, seen.as_ref(), &mut checks);
+    checks.extend(config.pricing.script.as_ref().map(machine::script));
     checks.push(machine::disk(config));
     machine::engine(config, &mut checks).await;
     machine::ports(config, &mut checks).await;

@@ -1,12 +1,13 @@
-//! What a lease costs here: a table in dollars an hour, times what is really allocated, turned into the chain's rate by
-//! the token's governed price. Every rounding is up, so a bid is never below the table (SP-27).
+//! The price table: dollars an hour by resource, times what is really allocated. Every rounding is up, so a price is
+//! never below the table (SP-27).
 
 use std::collections::BTreeMap;
 
 use alloy::primitives::U256;
-use iono_primitives::{GpuModel, Rate, StorageClass, money::HOUR};
+use iono_primitives::{GpuModel, StorageClass};
 use serde::{Deserialize, Serialize};
 
+use super::NoPrice;
 use crate::config::values::Dollars;
 
 /// Dollars an hour by resource, before the market's fees.
@@ -32,7 +33,7 @@ pub struct PriceTable {
 }
 
 /// What a lease gets, as the packer placed it: the models and classes that are really handed out, not those asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Allocation {
     /// Millicores.
     pub cpu: u64,
@@ -44,23 +45,6 @@ pub struct Allocation {
     pub gpus: BTreeMap<GpuModel, u64>,
     /// Exposed ports.
     pub endpoints: u64,
-}
-
-/// Why there is no price.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoPrice {
-    /// The table has no line for this model.
-    #[error("no price for GPU model {0}; add it to [prices.gpu]")]
-    Gpu(String),
-    /// The table has no line for this class.
-    #[error("no price for {0:?} storage; add it to [prices.storage]")]
-    Storage(StorageClass),
-    /// Governance has set no price for the token, or an absurd one.
-    #[error("payment token has no dollar price")]
-    Token,
-    /// Beyond the chain's 80 bits.
-    #[error("the price is beyond what the chain can hold")]
-    TooHigh,
 }
 
 impl PriceTable {
@@ -110,37 +94,6 @@ impl PriceTable {
         }
         .ok_or(NoPrice::Storage(class))
     }
-
-    /// Rate in a token worth `token_price` (1e-8 dollars per whole token), rounded up.
-    ///
-    /// # Errors
-    /// As [`PriceTable::hourly`], or [`NoPrice::Token`], [`NoPrice::TooHigh`].
-    pub fn rate(&self, allocation: &Allocation, token_price: u128) -> Result<Rate, NoPrice> {
-        to_rate(self.hourly(allocation)?, token_price)
-    }
-}
-
-/// Dollars an hour as a rate of a token worth `token_price` (1e-8 dollars per whole token), rounded up.
-///
-/// # Errors
-/// [`NoPrice::Token`] for a price of zero, [`NoPrice::TooHigh`] beyond 80 bits.
-pub fn to_rate(hourly: Dollars, token_price: u128) -> Result<Rate, NoPrice> {
-    if token_price == 0 {
-        return Err(NoPrice::Token);
-    }
-    let scaled = hourly.0.checked_mul(U256::from(100_000_000_u64)).ok_or(NoPrice::TooHigh)?;
-    let rate = scaled.div_ceil(U256::from(token_price) * U256::from(HOUR));
-    match u128::try_from(rate) {
-        Ok(rate) if rate <= Rate::MAX.0 => Ok(Rate(rate)),
-        _ => Err(NoPrice::TooHigh),
-    }
-}
-
-/// A rate in dollars an hour, rounded down: for people.
-#[must_use]
-pub fn to_dollars(rate: Rate, token_price: u128) -> Dollars {
-    let product = U256::from(rate.0) * U256::from(HOUR) * U256::from(token_price);
-    Dollars(product / U256::from(100_000_000_u64))
 }
 
 #[cfg(test)]
@@ -208,29 +161,9 @@ mod tests {
         other.memory = 0;
         other.endpoints = 0;
         assert_eq!(table.hourly(&other).unwrap(), dollars("0.0005"));
-        assert_eq!(to_rate(dollars("1"), 0), Err(NoPrice::Token));
-        assert_eq!(to_rate(Dollars(U256::from(u128::MAX)), 1), Err(NoPrice::TooHigh));
-    }
-
-    #[test]
-    fn a_dollar_an_hour_in_a_two_dollar_token_is_half_a_token() {
-        let rate = to_rate(dollars("1"), 200_000_000).unwrap();
-        assert_eq!(rate, Rate::from_hourly("0.5").unwrap());
     }
 
     proptest! {
-        #[test]
-        fn the_rate_never_bills_less_than_the_table(cents in 1u64..100_000_000, price in 1_000_000u64..1_000_000_000_000) {
-            let hourly = Dollars(U256::from(cents) * U256::from(10_u64.pow(14)));
-            if let Ok(rate) = to_rate(hourly, price.into()) {
-                let billed = U256::from(rate.0) * U256::from(HOUR) * U256::from(price);
-                let asked = hourly.0 * U256::from(100_000_000_u64);
-                prop_assert!(billed >= asked);
-                let one_less = U256::from(rate.0 - 1) * U256::from(HOUR) * U256::from(price);
-                prop_assert!(one_less < asked);
-            }
-        }
-
         #[test]
         fn more_never_costs_less(cpu in 0u64..1_000_000, memory in 0u64..10_000_000, more_cpu in 0u64..1_000_000, more_memory in 0u64..1_000_000) {
             let small = Allocation { cpu, memory, ..Allocation::default() };
