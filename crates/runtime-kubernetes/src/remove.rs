@@ -58,7 +58,8 @@ impl Inner {
         or_gone(ask(replica_sets.delete_collection(&background, &all)).await)?;
         fail_point("kubernetes.mid_remove");
         let pods = self.pods(lease).await?;
-        let within = |seconds| DeleteParams { grace_period_seconds: Some(seconds), ..DeleteParams::default() };
+        let within =
+            |seconds| DeleteParams { grace_period_seconds: Some(seconds), ..DeleteParams::default() };
         or_gone(ask(pods.delete_collection(&within(GRACE), &all)).await)?;
         let have_ended = || self.live.listed(Some(lease)).pods.iter().all(|pod| !runs(pod));
         self.wait("the lease's processes end", PODS, have_ended).await?;

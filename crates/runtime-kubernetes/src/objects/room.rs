@@ -33,8 +33,8 @@ struct Sum {
 
 impl Sum {
     fn add(&mut self, service: &Service) {
-        // In an update the next generation starts while the one before still ends, where both may write.
-        let replicas = u64::from(service.replicas) * if service.can_overlap() { 2 } else { 1 };
+        // In an update the next generation starts while the one before still ends, or is still counted.
+        let replicas = 2 * u64::from(service.replicas);
         let limits = &service.limits;
         self.pods += replicas;
         self.cpu_millis += replicas * u64::from(limits.cpu_millis);

@@ -91,8 +91,8 @@ fn pods_have_no_right_that_they_do_not_need() {
 fn the_quota_is_what_the_lease_pays_for_and_twice_that_in_an_update() {
     let objects = objects(three());
     let hard = &find(&objects, "ResourceQuota", "lease")["spec"]["hard"];
-    // Two replicas of the web server and one of the job, of two generations; the database stops first.
-    assert_eq!((&hard["pods"], &hard["limits.cpu"]), (&json!("7"), &json!("7000m")));
+    // Two replicas of the web server, one of the job and one of the database, of two generations.
+    assert_eq!((&hard["pods"], &hard["limits.cpu"]), (&json!("8"), &json!("8000m")));
     assert_eq!((&hard["persistentvolumeclaims"], &hard["requests.storage"]), (&json!("1"), &json!("100Mi")));
     assert_eq!((&hard["services.nodeports"], &hard["services.loadbalancers"]), (&json!("0"), &json!("0")));
 }
