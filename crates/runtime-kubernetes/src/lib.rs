@@ -7,6 +7,7 @@
 //! - [`objects`], [`Listed`]: from a workload to objects, and back from what a cluster lists; nothing of it talks.
 //! - `cluster`, `live`: the API server and what is known of it at each moment.
 //! - `apply`, `settle`, `restart`, `remove`: changes of a lease.
+//! - `inventory`: what the nodes have and who has taken it.
 //! - `logs`, `exec` (over `spdy`), `copy`, `tell`, `manifests`, `check`: the rest of [`iono_runtime::Runtime`].
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -18,6 +19,7 @@ mod config;
 mod copy;
 mod exec;
 mod inner;
+mod inventory;
 mod live;
 mod logs;
 mod manifests;

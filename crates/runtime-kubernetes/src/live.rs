@@ -13,7 +13,7 @@ use iono_primitives::LeaseId;
 use iono_runtime::RuntimeError;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
+use k8s_openapi::api::core::v1::{Container, Namespace, Node, Pod, PodSpec, PodStatus, Secret};
 use kube::api::Api;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -31,7 +31,7 @@ use crate::observe::Listed;
 /// How long a fresh watch may take to tell what there is.
 const FIRST: Duration = Duration::from_secs(15);
 /// Kinds that are watched.
-const KINDS: usize = 6;
+const KINDS: usize = 8;
 
 /// How a pod changed.
 #[derive(Debug)]
@@ -49,6 +49,9 @@ pub(crate) struct Live {
     pub(crate) stateful_sets: Store<StatefulSet>,
     pub(crate) jobs: Store<Job>,
     pub(crate) pods: Store<Pod>,
+    /// Pods of everybody else, without what nobody here reads.
+    pub(crate) others: Store<Pod>,
+    pub(crate) nodes: Store<Node>,
     manifests: Store<Secret>,
     state: Arc<State>,
 }
@@ -87,6 +90,8 @@ pub(crate) struct Writers {
     stateful_sets: Writer<StatefulSet>,
     jobs: Writer<Job>,
     pods: Writer<Pod>,
+    others: Writer<Pod>,
+    nodes: Writer<Node>,
     manifests: Writer<Secret>,
 }
 
@@ -97,15 +102,20 @@ impl Live {
         let (stateful_sets, w_stateful_sets) = reflector::store();
         let (jobs, w_jobs) = reflector::store();
         let (pods, w_pods) = reflector::store();
+        let (others, w_others) = reflector::store();
+        let (nodes, w_nodes) = reflector::store();
         let (manifests, w_manifests) = reflector::store();
         let state = Arc::new(State { watches: Mutex::default(), version: watch::Sender::new(0) });
-        let live = Self { namespaces, deployments, stateful_sets, jobs, pods, manifests, state };
+        let live =
+            Self { namespaces, deployments, stateful_sets, jobs, pods, others, nodes, manifests, state };
         let writers = Writers {
             namespaces: w_namespaces,
             deployments: w_deployments,
             stateful_sets: w_stateful_sets,
             jobs: w_jobs,
             pods: w_pods,
+            others: w_others,
+            nodes: w_nodes,
             manifests: w_manifests,
         };
         (live, writers)
@@ -136,16 +146,37 @@ impl Live {
         };
         let secrets: Api<Secret> = Api::namespaced(client.clone(), space);
         let sealed = ours.clone().labels(&format!("{},{}", names.selector(), key("manifest")));
+        let others = watcher::Config::default().labels(&names.others());
         let watches = (
-            one("namespaces", Api::all(client.clone()), &ours, writers.namespaces, state, |_| {}),
-            one("deployments", Api::all(client.clone()), &ours, writers.deployments, state, |_| {}),
-            one("stateful sets", Api::all(client.clone()), &ours, writers.stateful_sets, state, |_| {}),
-            one("jobs", Api::all(client.clone()), &ours, writers.jobs, state, |_| {}),
-            one("pods", Api::all(client), &ours, writers.pods, state, on_pod),
-            one("manifests", secrets, &sealed, writers.manifests, state, |_| {}),
+            one("namespaces", Api::all(client.clone()), &ours, writers.namespaces, state, whole, |_| {}),
+            one("deployments", Api::all(client.clone()), &ours, writers.deployments, state, whole, |_| {}),
+            one(
+                "stateful sets",
+                Api::all(client.clone()),
+                &ours,
+                writers.stateful_sets,
+                state,
+                whole,
+                |_| {},
+            ),
+            one("jobs", Api::all(client.clone()), &ours, writers.jobs, state, whole, |_| {}),
+            one("pods", Api::all(client.clone()), &ours, writers.pods, state, whole, on_pod),
+            one("other pods", Api::all(client.clone()), &others, writers.others, state, to_its_room, |_| {}),
+            one(
+                "nodes",
+                Api::all(client),
+                &watcher::Config::default(),
+                writers.nodes,
+                state,
+                without_images,
+                |_| {},
+            ),
+            one("manifests", secrets, &sealed, writers.manifests, state, whole, |_| {}),
         );
         async move {
-            tokio::join!(watches.0, watches.1, watches.2, watches.3, watches.4, watches.5);
+            tokio::join!(
+                watches.0, watches.1, watches.2, watches.3, watches.4, watches.5, watches.6, watches.7
+            );
         }
     }
 
@@ -222,6 +253,7 @@ fn one<K>(
     config: &watcher::Config,
     mut writer: Writer<K>,
     state: &Arc<State>,
+    trim: fn(&mut K),
     on_event: impl Fn(&Event<K>) + Send + 'static,
 ) -> BoxFuture<'static, ()>
 where
@@ -229,8 +261,10 @@ where
 {
     let state = Arc::clone(state);
     // Who wrote which field is as long as the rest together, and nobody here reads it.
-    let events =
-        watcher(api, config.clone()).backoff(Again).modify(|object| object.managed_fields_mut().clear());
+    let events = watcher(api, config.clone()).backoff(Again).modify(move |object| {
+        object.managed_fields_mut().clear();
+        trim(object);
+    });
     async move {
         let mut events = pin!(events);
         while let Some(event) = events.next().await {
@@ -250,6 +284,30 @@ where
         }
     }
     .boxed()
+}
+
+fn whole<K>(_: &mut K) {}
+
+/// Leaves where a pod is and what it has set aside there.
+fn to_its_room(pod: &mut Pod) {
+    pod.metadata.annotations = None;
+    pod.status = pod.status.take().map(|status| PodStatus { phase: status.phase, ..PodStatus::default() });
+    pod.spec = pod.spec.take().map(|spec| PodSpec {
+        node_name: spec.node_name,
+        containers: spec
+            .containers
+            .into_iter()
+            .map(|one| Container { name: one.name, resources: one.resources, ..Container::default() })
+            .collect(),
+        ..PodSpec::default()
+    });
+}
+
+/// A node lists all that it ever pulled.
+fn without_images(node: &mut Node) {
+    if let Some(status) = &mut node.status {
+        status.images = None;
+    }
 }
 
 /// A broken watch is tried again every second: while it is broken nobody bids.
