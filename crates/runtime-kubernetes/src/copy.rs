@@ -125,7 +125,7 @@ impl Inner {
 }
 
 fn mebibytes(quantity: &Quantity) -> u64 {
-    milli(&quantity.0).and_then(|milli| u64::try_from(milli / 1_000 >> 20).ok()).unwrap_or(0)
+    milli(&quantity.0).and_then(|milli| u64::try_from((milli / 1_000) >> 20).ok()).unwrap_or(0)
 }
 
 /// The beginning of what a command complains of.

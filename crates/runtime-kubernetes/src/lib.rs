@@ -36,7 +36,7 @@ mod spdy;
 mod streams;
 mod tell;
 
-pub use config::KubernetesConfig;
+pub use config::{ClusterConfig, KubernetesConfig};
 pub use names::Names;
 pub use observe::Listed;
 pub use runtime::KubernetesRuntime;
