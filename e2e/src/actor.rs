@@ -5,14 +5,16 @@ use anyhow::{Context, Result, ensure};
 use iono_testkit::docker;
 use tokio::process::Command;
 
+use crate::engine::Engine;
+
 /// The image's name.
 pub const IMAGE: &str = "ionosphere/actor:test";
 
-/// Compiles the program for an image without libraries, and builds the image.
+/// Compiles the program for an image without libraries, and builds the image for an engine.
 ///
 /// # Errors
 /// When the compiler, the engine or busybox is missing.
-pub async fn build() -> Result<()> {
+pub async fn build(engine: Engine) -> Result<()> {
     let source = iono_testkit::repo_root()?.join("e2e/images/actor");
     let context = tempfile::tempdir()?;
     for file in ["Dockerfile", "start"] {
@@ -23,7 +25,8 @@ pub async fn build() -> Result<()> {
     rustc.arg(context.path().join("actor")).arg(source.join("actor.rs"));
     let output = rustc.output().await.context("cannot run rustc")?;
     ensure!(output.status.success(), "rustc: {}", String::from_utf8_lossy(&output.stderr));
-    docker::build(context.path(), IMAGE).await
+    docker::build(context.path(), IMAGE).await?;
+    engine.load(IMAGE).await
 }
 
 /// The change to an example that has one of its images played.

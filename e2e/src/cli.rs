@@ -65,10 +65,21 @@ impl Iono {
         let (stdout, stderr) =
             (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         if !output.status.success() {
-            bail!("iono {} ended with {}:\n{stdout}{stderr}", args.join(" "), output.status);
+            let why = self.why_no_bid(&stdout).await;
+            bail!("iono {} ended with {}:\n{stdout}{stderr}{why}", args.join(" "), output.status);
         }
         serde_json::from_str(&stdout)
             .with_context(|| format!("iono {} wrote no JSON:\n{stdout}", args.join(" ")))
+    }
+
+    /// What providers say of an order that found no bid: a test that failed for it should say so.
+    async fn why_no_bid(&self, said: &str) -> String {
+        let hint = serde_json::from_str::<serde_json::Value>(said).ok();
+        let hint = hint.and_then(|said| said.pointer("/error/hint")?.as_str().map(str::to_owned));
+        let order = hint.as_deref().and_then(|hint| hint.split("`iono bids ").nth(1)?.split('`').next());
+        let Some(order) = order else { return String::new() };
+        let output = self.output(&["bids", order]).await;
+        output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
     }
 
     /// Starts a command that goes on until it is dropped, such as `logs --follow`; its lines come as they are written.

@@ -89,9 +89,10 @@ fn below(folder: &Path) -> Vec<String> {
 }
 
 /// A market whose provider has room for three leases, and the secrets' files beside the manifests.
-async fn market() -> Market {
-    actor::build().await.unwrap();
-    let network = Network::start().await.unwrap();
+async fn market(engine: Engine) -> Market {
+    actor::build(engine).await.unwrap();
+    let mut network = Network::start().await.unwrap();
+    network.engine = engine;
     let market = Market::on(network, NodePlan::new("fair")).await.unwrap();
     let secrets = market.network.dir().join("secrets");
     std::fs::create_dir(&secrets).unwrap();
@@ -134,7 +135,7 @@ impl Deployed {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_examples_do_what_they_say() {
-    let market = market().await;
+    let market = market(Engine::Docker).await;
     a_game_answers_on_udp_and_tcp(&market).await;
     secrets_arrive_from_files_and_the_image_from_behind_a_login(&market).await;
     a_website_reaches_its_database_by_name_and_the_volume_outlives_everything(&market).await;
@@ -142,6 +143,17 @@ async fn the_examples_do_what_they_say() {
     let owner = &market.node.label;
     assert_eq!(Engine::Docker.left(owner, None).await.unwrap(), Vec::<String>::new());
     assert_eq!(below(&market.node.dir().join("data/engine/volumes")), Vec::<String>::new());
+    market.balanced().await.unwrap();
+}
+
+/// The same on a cluster: what differs between engines is told by the suite that both pass.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_do_what_they_say_on_kubernetes() {
+    let market = market(Engine::Kubernetes).await;
+    a_game_answers_on_udp_and_tcp(&market).await;
+    a_website_reaches_its_database_by_name_and_the_volume_outlives_everything(&market).await;
+    let left = Engine::Kubernetes.left(&market.node.label, None).await.unwrap();
+    assert_eq!(left, Vec::<String>::new());
     market.balanced().await.unwrap();
 }
 

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::cluster::{MANAGER, ask, or_gone};
 use crate::inner::Inner;
+use crate::names::key;
 use crate::replica;
 
 const PORT: u16 = 8080;
@@ -64,7 +65,8 @@ impl Inner {
             }
             sleep(TICK).await;
         }
-        let value = json!({"metadata": {"name": space}});
+        let labels = json!({key("owner"): self.names.short()});
+        let value = json!({"metadata": {"name": space, "labels": labels}});
         ask(spaces.create(&PostParams::default(), &serde_json::from_value(value).map_err(wrong)?)).await?;
         let pods: Api<Pod> = Api::namespaced(client.clone(), space);
         for (name, line) in [
@@ -136,13 +138,15 @@ fn wrong(error: serde_json::Error) -> RuntimeError {
 }
 
 fn pod(image: &str, line: &str) -> serde_json::Value {
-    let limits = json!({"cpu": "50m", "memory": "32Mi", "ephemeral-storage": "16Mi"});
+    // It has a place on a full node as well, and is quick all the same.
+    let requests = json!({"cpu": "10m", "memory": "32Mi", "ephemeral-storage": "16Mi"});
+    let limits = json!({"cpu": "500m", "memory": "32Mi", "ephemeral-storage": "16Mi"});
     json!({
         "terminationGracePeriodSeconds": 0,
         "automountServiceAccountToken": false,
         "containers": [{
             "name": "probe", "image": image, "command": ["/bin/sh", "-c", line],
-            "resources": {"limits": limits, "requests": limits},
+            "resources": {"limits": limits, "requests": requests},
         }]
     })
 }

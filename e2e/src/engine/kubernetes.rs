@@ -122,20 +122,23 @@ async fn first_address(space: &str) -> Result<String> {
     tokio::time::timeout(Duration::from_secs(30), found).await.context("no pod got an address")?
 }
 
-/// Pods as `namespace/name`, those on their way out left out.
+/// Pods as `namespace/name/uid`, those on their way out left out.
 pub(super) async fn pods(labels: &[&str]) -> Result<Vec<String>> {
     let text = kubectl(&["get", "pods", "-A", "-l", &labels.join(","), "-o", "json"]).await?;
     let found: Value = serde_json::from_str(&text)?;
     let items = found["items"].as_array().into_iter().flatten().map(|pod| &pod["metadata"]);
     let stays = items.filter(|metadata| metadata["deletionTimestamp"].is_null());
+    let text = |metadata: &Value, key: &str| metadata[key].as_str().map(str::to_owned);
     let name = |metadata: &Value| {
-        Some(format!("{}/{}", metadata["namespace"].as_str()?, metadata["name"].as_str()?))
+        let parts = ["namespace", "name", "uid"].map(|key| text(metadata, key));
+        Some(parts.into_iter().collect::<Option<Vec<_>>>()?.join("/"))
     };
     stays.map(name).collect::<Option<_>>().context("a pod without a name")
 }
 
 pub(super) async fn limits(pod: &str) -> Result<Value> {
-    let (space, name) = pod.split_once('/').context("a pod has a namespace")?;
+    let mut parts = pod.split('/');
+    let (space, name) = parts.next().zip(parts.next()).context("a pod has a namespace")?;
     let text = kubectl(&["get", "pod", name, "-n", space, "-o", "json"]).await?;
     let pod: Value = serde_json::from_str(&text)?;
     let (spec, container) = (&pod["spec"], &pod["spec"]["containers"][0]);
