@@ -1,0 +1,200 @@
+//! The watches: what they see goes into stores, and how pods change is told.
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
+use kube::api::Api;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+
+use crate::cluster::{Cluster, words};
+use crate::live::{Live, State, Watched};
+use crate::names::{Names, key};
+
+/// Seconds after which the API server ends a watch and it is opened anew: silence beyond that is no peace.
+const OPEN: u32 = 30;
+/// A broken watch is tried again so soon: while it is broken nobody bids.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How a pod changed.
+#[derive(Debug)]
+pub(crate) struct PodChange {
+    pub(crate) before: Option<Arc<Pod>>,
+    /// `None` when it is gone.
+    pub(crate) after: Option<Arc<Pod>>,
+}
+
+/// The writing ends of the stores.
+pub(crate) struct Writers {
+    pub(crate) namespaces: Writer<Namespace>,
+    pub(crate) deployments: Writer<Deployment>,
+    pub(crate) stateful_sets: Writer<StatefulSet>,
+    pub(crate) jobs: Writer<Job>,
+    pub(crate) pods: Writer<Pod>,
+    pub(crate) manifests: Writer<Secret>,
+}
+
+/// What to watch, and for whom.
+struct Scope<'a> {
+    names: &'a Names,
+    /// The namespace of the provider's own things.
+    space: &'a str,
+    changes: mpsc::UnboundedSender<PodChange>,
+}
+
+impl Live {
+    /// Follows everything with the owner's labels until it is dropped; tells how pods change. Begins again whenever what
+    /// was seen counts no more.
+    pub(crate) async fn follow(
+        &self,
+        cluster: &Cluster,
+        names: &Names,
+        space: &str,
+        mut writers: Writers,
+        changes: mpsc::UnboundedSender<PodChange>,
+    ) {
+        let scope = Scope { names, space, changes };
+        let mut views = self.state.view.subscribe();
+        loop {
+            let view = *views.borrow_and_update();
+            match cluster.client().await {
+                Ok(client) => tokio::select! {
+                    () = self.follow_once(client, &scope, &mut writers, view) => {}
+                    _ = views.changed() => {}
+                },
+                Err(error) => {
+                    tracing::error!(%error, "the cluster's configuration cannot be used");
+                    self.state.note(view, "objects", Some(Watched::Broken(error.to_string())));
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    async fn follow_once(&self, client: Client, scope: &Scope<'_>, writers: &mut Writers, view: u64) {
+        let selector = scope.names.selector();
+        let ours = watcher::Config::default().labels(&selector).timeout(OPEN);
+        let sealed = ours.clone().labels(&format!("{selector},{}", key("manifest")));
+        let secrets: Api<Secret> = Api::namespaced(client.clone(), scope.space);
+        let on_pod = tell(self.pods.clone(), scope.changes.clone());
+        let state = &self.state;
+        tokio::join!(
+            one(
+                "namespaces",
+                Api::all(client.clone()),
+                &ours,
+                &mut writers.namespaces,
+                (state, view),
+                |_| {}
+            ),
+            one(
+                "deployments",
+                Api::all(client.clone()),
+                &ours,
+                &mut writers.deployments,
+                (state, view),
+                |_| {}
+            ),
+            one(
+                "stateful sets",
+                Api::all(client.clone()),
+                &ours,
+                &mut writers.stateful_sets,
+                (state, view),
+                |_| {}
+            ),
+            one("jobs", Api::all(client.clone()), &ours, &mut writers.jobs, (state, view), |_| {}),
+            one("pods", Api::all(client), &ours, &mut writers.pods, (state, view), on_pod),
+            one("manifests", secrets, &sealed, &mut writers.manifests, (state, view), |_| {}),
+        );
+    }
+}
+
+/// Tells how pods change, before the store does; also of those that went while nobody watched.
+fn tell(pods: Store<Pod>, changes: mpsc::UnboundedSender<PodChange>) -> impl FnMut(&Event<Pod>) + Send {
+    let mut listed = HashSet::new();
+    move |event| {
+        let before =
+            |pod: &Pod| pods.get(&ObjectRef::from(pod)).filter(|old| old.metadata.uid == pod.metadata.uid);
+        // Nobody listens any more when the runtime is dropped.
+        let send = |before, after| drop(changes.send(PodChange { before, after }));
+        match event {
+            Event::Apply(pod) => send(before(pod), Some(Arc::new(pod.clone()))),
+            Event::Delete(pod) => send(Some(Arc::new(pod.clone())), None),
+            Event::Init => listed.clear(),
+            Event::InitApply(pod) => {
+                listed.insert(pod.metadata.uid.clone());
+                send(before(pod), Some(Arc::new(pod.clone())));
+            }
+            Event::InitDone => {
+                for gone in pods.state_filter(|pod| !listed.contains(&pod.metadata.uid)) {
+                    send(Some(gone), None);
+                }
+            }
+        }
+    }
+}
+
+/// Follows one kind.
+fn one<'a, K>(
+    kind: &'static str,
+    api: Api<K>,
+    config: &watcher::Config,
+    writer: &'a mut Writer<K>,
+    (state, view): (&'a State, u64),
+    mut on_event: impl FnMut(&Event<K>) + Send + 'a,
+) -> BoxFuture<'a, ()>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    // Who wrote which field is as long as the rest together, and nobody here reads it.
+    let events =
+        watcher(api, config.clone()).backoff(Again).modify(|object| object.managed_fields_mut().clear());
+    async move {
+        let mut events = pin!(events);
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    on_event(&event);
+                    writer.apply_watcher_event(&event);
+                    let complete = !matches!(event, Event::Init | Event::InitApply(_));
+                    state.note(view, kind, complete.then_some(Watched::Complete));
+                }
+                Err(error) => {
+                    let why = words(&error);
+                    tracing::debug!(kind, why, "a watch broke");
+                    state.note(view, kind, Some(Watched::Broken(why)));
+                }
+            }
+        }
+    }
+    .boxed()
+}
+
+struct Again;
+
+impl Iterator for Again {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        Some(AGAIN)
+    }
+}
+
+impl Backoff for Again {
+    fn reset(&mut self) {}
+}
