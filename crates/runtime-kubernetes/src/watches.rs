@@ -15,7 +15,6 @@ use kube::api::Api;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -153,7 +152,7 @@ fn tell(pods: Store<Pod>, changes: mpsc::UnboundedSender<PodChange>) -> impl FnM
 fn one<'a, K>(
     kind: &'static str,
     api: Api<K>,
-    config: &watcher::Config,
+    config: &'a watcher::Config,
     writer: &'a mut Writer<K>,
     (state, view): (&'a State, u64),
     mut on_event: impl FnMut(&Event<K>) + Send + 'a,
@@ -161,40 +160,29 @@ fn one<'a, K>(
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    // Who wrote which field is as long as the rest together, and nobody here reads it.
-    let events =
-        watcher(api, config.clone()).backoff(Again).modify(|object| object.managed_fields_mut().clear());
     async move {
-        let mut events = pin!(events);
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => {
-                    on_event(&event);
-                    writer.apply_watcher_event(&event);
-                    let complete = !matches!(event, Event::Init | Event::InitApply(_));
-                    state.note(view, kind, complete.then_some(Watched::Complete));
+        loop {
+            // Who wrote which field is as long as the rest together, and nobody here reads it.
+            let events =
+                watcher(api.clone(), config.clone()).modify(|object| object.managed_fields_mut().clear());
+            let mut events = pin!(events);
+            let why = loop {
+                match events.next().await {
+                    Some(Ok(event)) => {
+                        on_event(&event);
+                        writer.apply_watcher_event(&event);
+                        let complete = !matches!(event, Event::Init | Event::InitApply(_));
+                        state.note(view, kind, complete.then_some(Watched::Complete));
+                    }
+                    Some(Err(error)) => break words(&error),
+                    None => break "it ended".to_owned(),
                 }
-                Err(error) => {
-                    let why = words(&error);
-                    tracing::debug!(kind, why, "a watch broke");
-                    state.note(view, kind, Some(Watched::Broken(why)));
-                }
-            }
+            };
+            tracing::debug!(kind, why, "a watch broke");
+            state.note(view, kind, Some(Watched::Broken(why)));
+            // One that is resumed would say nothing until something happens: it begins anew.
+            tokio::time::sleep(AGAIN).await;
         }
     }
     .boxed()
-}
-
-struct Again;
-
-impl Iterator for Again {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        Some(AGAIN)
-    }
-}
-
-impl Backoff for Again {
-    fn reset(&mut self) {}
 }

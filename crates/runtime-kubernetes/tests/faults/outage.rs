@@ -62,15 +62,19 @@ impl Far {
 
     /// Looks as the provider does, the next time right after the last, until the truth is told.
     async fn truth_is_told(&self, cluster: &Cluster, lease: LeaseId, since: impl Future<Output = Instant>) {
-        let look = async {
+        let runtime = self.runtime.clone();
+        let mut look = tokio::spawn(async move {
             loop {
-                if let Ok(seen) = self.runtime.observe().await {
+                if let Ok(seen) = runtime.observe().await {
                     return (Instant::now(), seen);
                 }
                 sleep(Duration::from_millis(100)).await;
             }
-        };
-        let (begin, (told, seen)) = tokio::join!(since, look);
+        });
+        let begin = since.await;
+        let found = timeout(2 * BACK, &mut look).await;
+        look.abort();
+        let (told, seen) = found.expect("the truth is told again").unwrap();
         assert!(told >= begin, "something was told while nothing could be known");
         assert!(told - begin < BACK, "the truth took {:?}", told - begin);
         let own = seen.into_iter().find(|one| one.lease == lease);
