@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use tokio::sync::OnceCell;
 
+use crate::engine::Engine;
 use crate::examples;
 
 /// The image's name in the manifest.
@@ -13,14 +14,18 @@ pub const IMAGE: &str = "ionosphere/hello:demo";
 /// The port that the container listens on.
 pub const PORT: u16 = 8080;
 
-/// Builds the image from `examples/hello`, once per process.
+/// Builds the image from `examples/hello` for an engine, once per process.
 ///
 /// # Errors
 /// When the engine or busybox is missing.
-pub async fn build() -> Result<()> {
+pub async fn build(engine: Engine) -> Result<()> {
     static BUILT: OnceCell<()> = OnceCell::const_new();
     let folder = iono_testkit::repo_root()?.join("examples/hello");
-    BUILT.get_or_try_init(|| iono_testkit::docker::build(&folder, IMAGE)).await.copied()
+    let build = || async {
+        iono_testkit::docker::build(&folder, IMAGE).await?;
+        engine.load(IMAGE).await
+    };
+    BUILT.get_or_try_init(build).await.copied()
 }
 
 /// Writes `examples/hello.yaml` with another nonce and number of replicas to `folder`, and gives its path.

@@ -10,7 +10,7 @@ use iono_primitives::LeaseState;
 use iono_testkit::{accounts, eventually};
 
 use crate::cli::{number, text};
-use crate::{Iono, Matchmaker, Network, Node, NodePlan, engine, hello};
+use crate::{Iono, Matchmaker, Network, Node, NodePlan, hello};
 
 /// What happens at all happens within this time, also on a busy machine.
 pub const SOON: Duration = Duration::from_secs(60);
@@ -41,7 +41,7 @@ impl Market {
     /// # Errors
     /// When a part does not start.
     pub async fn on(mut network: Network, plan: NodePlan) -> Result<Self> {
-        hello::build().await?;
+        hello::build(network.engine).await?;
         let matchmaker = network.matchmaker("matchmaker").await?;
         let mut node = network.provider(plan).await?;
         node.run().await?;
@@ -91,7 +91,7 @@ impl Market {
     /// # Errors
     /// When the engine fails.
     pub async fn containers(&self, lease: u64) -> Result<Vec<String>> {
-        engine::containers(&self.node.label, lease).await
+        self.node.engine.containers(&self.node.label, lease).await
     }
 
     /// Closes a lease, and waits until nothing of it is left on the machine.
@@ -108,9 +108,8 @@ impl Market {
     /// # Errors
     /// When something is left.
     pub async fn nothing_left(&self, lease: u64) -> Result<()> {
-        let owner = &self.node.label;
-        let label = format!("network.ionosphere.lease={lease}");
-        let gone = || async { engine::labelled(&[owner, &label]).await.ok()?.is_empty().then_some(()) };
+        let (engine, owner) = (self.node.engine, &self.node.label);
+        let gone = || async { engine.left(owner, Some(lease)).await.ok()?.is_empty().then_some(()) };
         eventually("an empty engine", SOON, gone).await
     }
 

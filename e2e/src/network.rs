@@ -12,7 +12,8 @@ use iono_testkit::{Anvil, Daemon, Devnet, binary, free_port};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::{Iono, engine};
+use crate::Iono;
+use crate::engine::Engine;
 
 /// Payment token of the story: the devnet's test dollar.
 pub const DOLLAR: u16 = 1;
@@ -33,6 +34,8 @@ pub struct Network {
     pub book_path: PathBuf,
     /// How daemons that are made from now on reach the chain; a test puts a proxy there that it can cut.
     pub rpc: String,
+    /// What runs the leases of providers that are made from now on.
+    pub engine: Engine,
     /// Blocks after which daemons that are made from now on expect no re-org.
     pub finality_depth: u64,
     dir: TempDir,
@@ -99,6 +102,8 @@ pub struct Node {
     pub http_port: u16,
     /// Health and metrics.
     pub metrics: String,
+    /// What runs its leases.
+    pub engine: Engine,
     /// The engine's label of everything that is this provider's.
     pub label: String,
     dir: PathBuf,
@@ -111,7 +116,7 @@ impl Drop for Node {
         self.daemon = None;
         // Without an id it has no label, and an empty one would fit everything.
         if self.id != 0 {
-            engine::clear(&self.label, &self.dir);
+            self.engine.clear(&self.label, &self.dir);
         }
     }
 }
@@ -160,7 +165,16 @@ impl Network {
 
     fn on(anvil: Anvil, book: AddressBook, book_path: PathBuf, dir: TempDir) -> Self {
         let rpc = anvil.url();
-        Self { anvil, book, book_path, rpc, finality_depth: FINALITY, dir, next_key: 1 }
+        Self {
+            anvil,
+            book,
+            book_path,
+            rpc,
+            engine: Engine::default(),
+            finality_depth: FINALITY,
+            dir,
+            next_key: 1,
+        }
     }
 
     /// Folder of everything that belongs to this network; gone when it is dropped.
@@ -256,6 +270,7 @@ impl Network {
             endpoint: format!("127.0.0.1:{port}"),
             http_port,
             metrics: format!("http://127.0.0.1:{metrics_port}"),
+            engine: self.engine,
             label: String::new(),
             dir,
             plan,
@@ -272,9 +287,7 @@ impl Network {
         let registered =
             node.json(&["register", "--owner-key", &owner, "--owner-passphrase-file", &passphrase]).await?;
         node.id = u32::try_from(crate::cli::number(&registered, "/provider")?)?;
-        let book = &self.book;
-        node.label =
-            format!("network.ionosphere.owner={}.{:#x}.{}", book.chain_id, book.provider_registry, node.id);
+        node.label = self.engine.owner(&self.book, node.id);
         let stake = node.plan.stake.to_string();
         node.json(&["stake", &stake, "--owner-key", &owner, "--owner-passphrase-file", &passphrase]).await?;
         Ok(node)
@@ -308,9 +321,7 @@ http_port = {http}
 https_port = {https_port}
 region = "local"
 tokens = [0, 1]
-[runtime]
-addresses = "{addresses}"
-[telemetry]
+{runtime}[telemetry]
 listen = "{metrics}"
 [bidding]
 # Tests move the chain's clock by hours.
@@ -340,7 +351,7 @@ nvme = {storage_price}
             endpoint = self.endpoint,
             http = self.http_port,
             metrics = self.metrics.trim_start_matches("http://"),
-            addresses = private_addresses(),
+            runtime = self.engine.settings()?,
             name = self.plan.name,
             cpu = self.plan.cpu,
             memory = self.plan.memory,
@@ -446,13 +457,6 @@ fn private_file(path: &Path, text: &str) -> Result<()> {
     let mut file =
         std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     Ok(file.write_all(text.as_bytes())?)
-}
-
-/// A /20 that is likely nobody else's: providers of tests that run side by side share one engine.
-fn private_addresses() -> String {
-    use std::hash::{BuildHasher, RandomState};
-    let random = RandomState::new().hash_one(0);
-    format!("10.{}.{}.0/20", 130 + random % 120, (random >> 32) % 16 * 16)
 }
 
 fn hex_key(key: &PrivateKeySigner) -> String {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use iono_e2e::actor::{self, playing, playing_from};
 use iono_e2e::cli::{number, text};
+use iono_e2e::engine::Engine;
 use iono_e2e::examples::adapted;
 use iono_e2e::market::SOON;
 use iono_e2e::{Market, Network, NodePlan, http};
@@ -139,7 +140,7 @@ async fn the_examples_do_what_they_say() {
     a_website_reaches_its_database_by_name_and_the_volume_outlives_everything(&market).await;
     // Of three leases the provider has nothing any more: no network or volume of the engine, no file system of its own.
     let owner = &market.node.label;
-    assert_eq!(iono_e2e::engine::labelled(&[owner]).await.unwrap(), Vec::<String>::new());
+    assert_eq!(Engine::Docker.left(owner, None).await.unwrap(), Vec::<String>::new());
     assert_eq!(below(&market.node.dir().join("data/engine/volumes")), Vec::<String>::new());
     market.balanced().await.unwrap();
 }

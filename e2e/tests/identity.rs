@@ -13,6 +13,7 @@ use alloy::signers::Signer as _;
 use alloy::signers::local::PrivateKeySigner;
 use iono_bindings::{IEscrow, ILeaseAccess, ILeaseBook, LeaseWords};
 use iono_e2e::cli::number;
+use iono_e2e::engine::Engine;
 use iono_e2e::{Iono, Network, Node, NodePlan, hello};
 use iono_identity::client::UnsignedIdentity;
 use iono_identity::{Domain, IdentityRequest, Pin, unix_now};
@@ -41,7 +42,7 @@ struct Tenant {
 
 impl World {
     async fn start() -> Self {
-        hello::build().await.unwrap();
+        hello::build(Engine::default()).await.unwrap();
         let mut network = Network::start().await.unwrap();
         let matchmaker = network.matchmaker("matchmaker").await.unwrap();
         let mut node = network.provider(NodePlan::new("fair")).await.unwrap();

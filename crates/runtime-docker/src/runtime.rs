@@ -7,7 +7,7 @@ use futures::stream::StreamExt;
 use iono_primitives::LeaseId;
 use iono_runtime::{
     ByteStream, Capabilities, Enforcement, EventStream, ExecRequest, ExecSession, LeaseStream, LogOptions,
-    LogStream, Observed, Owner, Runtime, RuntimeError, Switchboard, Workload,
+    LogStream, Machine, Observed, Owner, Runtime, RuntimeError, Switchboard, Workload,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -116,6 +116,10 @@ impl Runtime for DockerRuntime {
 
     async fn load_manifest(&self, lease: LeaseId) -> Result<Option<Vec<u8>>, RuntimeError> {
         self.inner.load_manifest(lease).await
+    }
+
+    async fn machines(&self) -> Result<Option<Vec<Machine>>, RuntimeError> {
+        Ok(None)
     }
 
     async fn check(&self) -> Result<Capabilities, RuntimeError> {

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use iono_runtime::Vault;
+use iono_runtime::{RuntimeError, Vault};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+
+use crate::cluster::words;
 
 /// Settings of the objects that leases are made of.
 #[derive(Debug, Clone)]
@@ -44,6 +47,33 @@ impl KubernetesConfig {
             runtime_class: None,
             nodes: BTreeMap::new(),
             gpu_resource: "nvidia.com/gpu".to_owned(),
+        }
+    }
+}
+
+/// How a cluster is reached.
+pub struct ClusterConfig;
+
+impl ClusterConfig {
+    /// From a file (and one of its contexts); without one from `KUBECONFIG`, the usual file, or the pod that this runs in.
+    ///
+    /// # Errors
+    /// When there is none or it cannot be read: says which.
+    pub async fn load(file: Option<&Path>, context: Option<&str>) -> Result<kube::Config, RuntimeError> {
+        let options =
+            KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+        let unusable = |error: &dyn std::error::Error| RuntimeError::Refused(words(error));
+        match file {
+            Some(file) => {
+                let kubeconfig = Kubeconfig::read_from(file).map_err(|error| unusable(&error))?;
+                kube::Config::from_custom_kubeconfig(kubeconfig, &options)
+                    .await
+                    .map_err(|error| unusable(&error))
+            }
+            None if context.is_some() => {
+                kube::Config::from_kubeconfig(&options).await.map_err(|error| unusable(&error))
+            }
+            None => kube::Config::infer().await.map_err(|error| unusable(&error)),
         }
     }
 }

@@ -8,6 +8,7 @@
 //! - `cluster`, `sight`: the API server, and whether it answers for the cluster that we know.
 //! - `live`, `watches`: what the cluster has at each moment.
 //! - `apply`, `settle`, `restart`, `remove`: changes of a lease.
+//! - `inventory`: what the nodes have and who has taken it.
 //! - `logs`, `exec` (over `spdy`), `copy`, `tell`, `manifests`, `check`: the rest of [`iono_runtime::Runtime`].
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -19,6 +20,7 @@ mod config;
 mod copy;
 mod exec;
 mod inner;
+mod inventory;
 mod live;
 mod logs;
 mod manifests;
@@ -37,7 +39,7 @@ mod streams;
 mod tell;
 mod watches;
 
-pub use config::KubernetesConfig;
+pub use config::{ClusterConfig, KubernetesConfig};
 pub use names::Names;
 pub use observe::Listed;
 pub use runtime::KubernetesRuntime;

@@ -9,7 +9,7 @@ use iono_primitives::LeaseId;
 use iono_runtime::RuntimeError;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Secret};
 use kube::Resource;
 use kube::runtime::reflector;
 use kube::runtime::reflector::Store;
@@ -22,7 +22,7 @@ use crate::watches::Writers;
 /// How long a fresh watch may take to tell what there is.
 const FIRST: Duration = Duration::from_secs(15);
 /// Kinds that are watched.
-const KINDS: usize = 6;
+const KINDS: usize = 8;
 
 /// What is known.
 #[derive(Debug)]
@@ -32,6 +32,9 @@ pub(crate) struct Live {
     pub(crate) stateful_sets: Store<StatefulSet>,
     pub(crate) jobs: Store<Job>,
     pub(crate) pods: Store<Pod>,
+    /// Pods of everybody else, without what nobody here reads.
+    pub(crate) others: Store<Pod>,
+    pub(crate) nodes: Store<Node>,
     manifests: Store<Secret>,
     pub(crate) state: Arc<State>,
 }
@@ -98,19 +101,24 @@ impl Live {
         let (stateful_sets, w_stateful_sets) = reflector::store();
         let (jobs, w_jobs) = reflector::store();
         let (pods, w_pods) = reflector::store();
+        let (others, w_others) = reflector::store();
+        let (nodes, w_nodes) = reflector::store();
         let (manifests, w_manifests) = reflector::store();
         let state = Arc::new(State {
             now: Mutex::default(),
             version: watch::Sender::new(0),
             view: watch::Sender::new(0),
         });
-        let live = Self { namespaces, deployments, stateful_sets, jobs, pods, manifests, state };
+        let live =
+            Self { namespaces, deployments, stateful_sets, jobs, pods, others, nodes, manifests, state };
         let writers = Writers {
             namespaces: w_namespaces,
             deployments: w_deployments,
             stateful_sets: w_stateful_sets,
             jobs: w_jobs,
             pods: w_pods,
+            others: w_others,
+            nodes: w_nodes,
             manifests: w_manifests,
         };
         (live, writers)

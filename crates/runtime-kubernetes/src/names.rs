@@ -47,6 +47,11 @@ impl Names {
         format!("{}={}", key("owner"), self.short)
     }
 
+    /// The selector that finds what is not this owner's.
+    pub(crate) fn others(&self) -> String {
+        format!("{} notin ({})", key("owner"), self.short)
+    }
+
     /// The owner in full, for people who look at a namespace.
     pub(crate) fn owner(&self) -> String {
         self.owner.to_string()

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
+use k8s_openapi::api::core::v1::{Container, Namespace, Node, Pod, PodSpec, PodStatus, Secret};
 use kube::api::Api;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
@@ -44,6 +44,8 @@ pub(crate) struct Writers {
     pub(crate) stateful_sets: Writer<StatefulSet>,
     pub(crate) jobs: Writer<Job>,
     pub(crate) pods: Writer<Pod>,
+    pub(crate) others: Writer<Pod>,
+    pub(crate) nodes: Writer<Node>,
     pub(crate) manifests: Writer<Secret>,
 }
 
@@ -86,39 +88,21 @@ impl Live {
 
     async fn follow_once(&self, client: Client, scope: &Scope<'_>, writers: &mut Writers, view: u64) {
         let selector = scope.names.selector();
-        let ours = watcher::Config::default().labels(&selector).timeout(OPEN);
-        let sealed = ours.clone().labels(&format!("{selector},{}", key("manifest")));
-        let secrets: Api<Secret> = Api::namespaced(client.clone(), scope.space);
+        let all = watcher::Config::default().timeout(OPEN);
+        let ours = all.clone().labels(&selector);
+        let sealed = all.clone().labels(&format!("{selector},{}", key("manifest")));
+        let others = all.clone().labels(&scope.names.others());
         let on_pod = tell(self.pods.clone(), scope.changes.clone());
-        let state = &self.state;
+        let (space, w, at) = (scope.space, writers, (&*self.state, view));
         tokio::join!(
-            one(
-                "namespaces",
-                Api::all(client.clone()),
-                &ours,
-                &mut writers.namespaces,
-                (state, view),
-                |_| {}
-            ),
-            one(
-                "deployments",
-                Api::all(client.clone()),
-                &ours,
-                &mut writers.deployments,
-                (state, view),
-                |_| {}
-            ),
-            one(
-                "stateful sets",
-                Api::all(client.clone()),
-                &ours,
-                &mut writers.stateful_sets,
-                (state, view),
-                |_| {}
-            ),
-            one("jobs", Api::all(client.clone()), &ours, &mut writers.jobs, (state, view), |_| {}),
-            one("pods", Api::all(client), &ours, &mut writers.pods, (state, view), on_pod),
-            one("manifests", secrets, &sealed, &mut writers.manifests, (state, view), |_| {}),
+            one("namespaces", Api::all(client.clone()), &ours, &mut w.namespaces, at, whole, |_| {}),
+            one("deployments", Api::all(client.clone()), &ours, &mut w.deployments, at, whole, |_| {}),
+            one("stateful sets", Api::all(client.clone()), &ours, &mut w.stateful_sets, at, whole, |_| {}),
+            one("jobs", Api::all(client.clone()), &ours, &mut w.jobs, at, whole, |_| {}),
+            one("pods", Api::all(client.clone()), &ours, &mut w.pods, at, whole, on_pod),
+            one("other pods", Api::all(client.clone()), &others, &mut w.others, at, to_its_room, |_| {}),
+            one("nodes", Api::all(client.clone()), &all, &mut w.nodes, at, without_images, |_| {}),
+            one("manifests", Api::namespaced(client, space), &sealed, &mut w.manifests, at, whole, |_| {}),
         );
     }
 }
@@ -155,6 +139,7 @@ fn one<'a, K>(
     config: &'a watcher::Config,
     writer: &'a mut Writer<K>,
     (state, view): (&'a State, u64),
+    trim: fn(&mut K),
     mut on_event: impl FnMut(&Event<K>) + Send + 'a,
 ) -> BoxFuture<'a, ()>
 where
@@ -163,8 +148,10 @@ where
     async move {
         loop {
             // Who wrote which field is as long as the rest together, and nobody here reads it.
-            let events =
-                watcher(api.clone(), config.clone()).modify(|object| object.managed_fields_mut().clear());
+            let events = watcher(api.clone(), config.clone()).modify(move |object| {
+                object.managed_fields_mut().clear();
+                trim(object);
+            });
             let mut events = pin!(events);
             let why = loop {
                 match events.next().await {
@@ -185,4 +172,28 @@ where
         }
     }
     .boxed()
+}
+
+fn whole<K>(_: &mut K) {}
+
+/// Leaves where a pod is and what it has set aside there.
+fn to_its_room(pod: &mut Pod) {
+    pod.metadata.annotations = None;
+    pod.status = pod.status.take().map(|status| PodStatus { phase: status.phase, ..PodStatus::default() });
+    pod.spec = pod.spec.take().map(|spec| PodSpec {
+        node_name: spec.node_name,
+        containers: spec
+            .containers
+            .into_iter()
+            .map(|one| Container { name: one.name, resources: one.resources, ..Container::default() })
+            .collect(),
+        ..PodSpec::default()
+    });
+}
+
+/// A node lists all that it ever pulled.
+fn without_images(node: &mut Node) {
+    if let Some(status) = &mut node.status {
+        status.images = None;
+    }
 }

@@ -8,7 +8,7 @@ use iono_primitives::LeaseId;
 
 use crate::{
     ByteStream, Capabilities, Enforcement, EventStream, ExecRequest, ExecSession, LeaseStream, LogOptions,
-    LogStream, Observed, Owner, RuntimeError, Workload,
+    LogStream, Machine, Observed, Owner, RuntimeError, Workload,
 };
 
 /// Who sends requests to replicas: the provider's router. A runtime calls it at the moments at which the replicas of a
@@ -137,6 +137,12 @@ pub trait Runtime: Send + Sync {
     /// # Errors
     /// See the trait.
     async fn load_manifest(&self, lease: LeaseId) -> Result<Option<Vec<u8>>, RuntimeError>;
+
+    /// The machines that workloads run on and what is taken of them; `None` for an engine of this machine alone.
+    ///
+    /// # Errors
+    /// See the trait.
+    async fn machines(&self) -> Result<Option<Vec<Machine>>, RuntimeError>;
 
     /// What the engine is and which limits hold on this node, found out by trying where that is possible.
     ///

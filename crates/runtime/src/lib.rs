@@ -14,6 +14,7 @@ pub mod error;
 mod happenings;
 pub mod isolation;
 mod kept;
+mod machine;
 pub mod observed;
 pub mod stream;
 mod turns;
@@ -25,6 +26,7 @@ pub use error::RuntimeError;
 pub use happenings::{Happenings, now};
 pub use iono_manifest::{Credentials, PullPolicy, Secret, SecretFile, VolumeKind};
 pub use kept::{KEPT_LINES, KeptLogs, failed};
+pub use machine::{Machine, Room};
 pub use observed::{
     Capabilities, Enforcement, Exit, ExitReason, Limit, Observed, ObservedService, Replica, ReplicaState,
 };

@@ -9,21 +9,19 @@ use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context as _, Result};
 use iono_bindings::AddressBook;
 use iono_chain::{Follower, Rpc, Sender};
-use iono_hardware::Hardware;
 use iono_identity::authorisation::Domain;
 use iono_identity::{Authenticator, Passphrase, PassphraseSource, ServerIdentity, keystore, unix_now};
 use iono_lease_api::{LeaseApi, Limits, LogAudit, Server};
 use iono_primitives::ProviderId;
 use iono_router::{PortLeases, Router, RouterConfig};
-use iono_runtime::{Owner, Runtime, Vault};
-use iono_runtime_docker::{DockerConfig, DockerRuntime, Egress};
+use iono_runtime::{Owner, Vault};
 use iono_store::{Change, SharedStore};
 use iono_telemetry::{Check, Health, Shutdown, check_fail_points};
 
 use crate::api::access::ChainAccess;
 use crate::api::service::Service;
 use crate::bidding::engine::Engine;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::control::{self, Control};
 use crate::lease::manifests::Manifests;
 use crate::lease::reconcile::Reconciler;
@@ -31,7 +29,7 @@ use crate::machine;
 use crate::market::book::Book;
 use crate::market::reader::Reader;
 use crate::node::{Node, Parts};
-use crate::{FAIL_POINTS, certificates, follow, pins, reload, treasury, vitals};
+use crate::{FAIL_POINTS, backend, certificates, follow, pins, reload, treasury, vitals};
 
 /// Time for requests and transactions under way when the daemon ends.
 const DRAIN: Duration = Duration::from_secs(15);
@@ -45,7 +43,7 @@ const SELF: &str = "self";
 /// # Errors
 /// When a part cannot start: the message says which and what to do.
 pub async fn run(config: Config, source: reload::Source) -> Result<()> {
-    check_fail_points(&[FAIL_POINTS, iono_chain::FAIL_POINTS, iono_runtime_docker::FAIL_POINTS])?;
+    check_fail_points(&[&[FAIL_POINTS, iono_chain::FAIL_POINTS], backend::FAIL_POINTS].concat())?;
     iono_telemetry::init(&config.telemetry)?;
     let (health, shutdown) = (Health::default(), Shutdown::on_signals()?);
     // All of them from the start: not ready before each has said so.
@@ -134,12 +132,12 @@ async fn parts(
     let [orders, leases] = Book::namespaces();
     let book = Book::restore(me, &store.documents(orders).await?, &store.documents(leases).await?)?;
     let vault = vault(&hot_key, reader.book(), me);
-    let runtime: Arc<dyn Runtime> = Arc::new(DockerRuntime::new(docker_config(&config, vault.clone())?));
+    let runtime = backend::open(&config, vault.clone()).await?;
     let ports = config.listen.ports;
     Ok(Parts {
         me,
         hot_key,
-        machine: machine::offer(&Hardware::discover(&config.runtime.storage_path)?),
+        machine: machine::of_this(&config)?,
         reader,
         sender,
         records_since: records_since(&store).await?,
@@ -217,24 +215,6 @@ async fn router(config: &Config) -> Result<Router> {
     let router = Router::start(RouterConfig { http, https, ..RouterConfig::default() }).await?;
     certificates::load(config, router.certificates());
     Ok(router)
-}
-
-/// The engine's settings.
-///
-/// # Errors
-/// When the address pool is malformed.
-pub fn docker_config(config: &Config, vault: Vault) -> Result<DockerConfig> {
-    let runtime = &config.runtime;
-    Ok(DockerConfig {
-        socket: runtime.docker.clone(),
-        addresses: runtime.addresses.parse()?,
-        dns: runtime.dns.clone(),
-        egress: match runtime.egress {
-            config::Egress::Guard => Egress::Guard,
-            config::Egress::External => Egress::External,
-        },
-        ..DockerConfig::new(vault, config.engine_dir())
-    })
 }
 
 /// Seals manifests with a key that the hot key gives again after this machine's disk is lost.

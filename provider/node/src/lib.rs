@@ -13,6 +13,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod api;
+pub mod backend;
 pub mod bidding;
 pub mod capacity;
 pub mod certificates;

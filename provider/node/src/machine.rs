@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use alloy::primitives::Address;
+use anyhow::Result;
 use iono_hardware::{Hardware, HardwareError};
-use iono_runtime::{Enforcement, Runtime, RuntimeError};
+use iono_primitives::ProviderId;
+use iono_runtime::{Enforcement, Owner, Runtime, RuntimeError, Vault};
 use iono_runtime_docker::gpu_support_of;
 
-use crate::capacity::{Gpu, Offer, Withheld};
-use crate::config::Config;
+use crate::backend;
+use crate::capacity::{Gpu, Offer, Withheld, cluster};
+use crate::config::{Config, Engine};
 
 /// The one vendor whose cards the engine can assign.
 const ASSIGNABLE: &str = "nvidia";
@@ -16,19 +20,35 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A machine as a command sees it.
 pub struct Seen {
-    /// What was found.
-    pub hardware: Hardware,
+    /// What was found on this machine; `None` where a cluster runs the leases.
+    pub hardware: Option<Hardware>,
     /// What of it is offered beyond the reserve.
     pub offer: Offer,
     /// Why it is not known whether the cards can be assigned, if so: the engine does not answer.
     pub unknown: Option<String>,
 }
 
-/// Looks at this machine and, where it has cards, asks the engine whether it can assign them.
+/// What the machine that the daemon runs on can offer, its cards included; nothing where a cluster runs the leases.
 ///
 /// # Errors
 /// When the machine cannot be measured.
-pub async fn look(config: &Config) -> Result<Seen, HardwareError> {
+pub fn of_this(config: &Config) -> Result<Offer, HardwareError> {
+    match config.runtime.engine {
+        Engine::Docker => Ok(offer(&Hardware::discover(&config.runtime.storage_path)?)),
+        Engine::Kubernetes => {
+            Ok(Offer { storage_class: config.runtime.kubernetes.storage_tier, ..Offer::default() })
+        }
+    }
+}
+
+/// Looks at this machine and, where it has cards, asks the engine whether it can assign them; or at the cluster.
+///
+/// # Errors
+/// When the machine cannot be measured, or the cluster cannot be asked.
+pub async fn look(config: &Config) -> Result<Seen> {
+    if config.runtime.engine == Engine::Kubernetes {
+        return look_at_cluster(config).await;
+    }
     let hardware = Hardware::discover(&config.runtime.storage_path)?;
     let all = offer(&hardware);
     let support =
@@ -39,7 +59,16 @@ pub async fn look(config: &Config) -> Result<Seen, HardwareError> {
         None => (None, None),
     };
     let offer = Offer::of(assignable(all, support.as_ref()), &config.reserve, &config.offer);
-    Ok(Seen { hardware, offer, unknown })
+    Ok(Seen { hardware: Some(hardware), offer, unknown })
+}
+
+async fn look_at_cluster(config: &Config) -> Result<Seen> {
+    // Only what runs there already has an owner, and that is not asked about.
+    let nobody = Owner { chain_id: 0, registry: Address::ZERO, provider: ProviderId(0) };
+    let runtime = backend::open(config, Vault::new(&[0; 32], nobody)).await?;
+    let machines = runtime.machines().await?.unwrap_or_default();
+    let all = cluster::offer(&machines, config.runtime.kubernetes.storage_tier);
+    Ok(Seen { hardware: None, offer: Offer::of(all, &config.reserve, &config.offer), unknown: None })
 }
 
 /// Asks a running provider's engine whether it can assign cards.
@@ -61,15 +90,19 @@ async fn in_time(
 #[must_use]
 pub fn offer(found: &Hardware) -> Offer {
     let mebibytes = |bytes: u64| bytes / (1 << 20);
-    let gpu =
-        |gpu: &iono_hardware::Gpu| Gpu { id: gpu.id.clone(), model: gpu.model, vendor: gpu.vendor.clone() };
+    let gpu = |gpu: &iono_hardware::Gpu| Gpu {
+        id: gpu.id.clone(),
+        model: gpu.model,
+        vendor: gpu.vendor.clone(),
+        node: None,
+    };
     Offer {
         cpu: found.cpu.millicores.into(),
         memory: mebibytes(found.memory.usable),
         storage: mebibytes(found.space.total),
         storage_class: found.space.class,
         gpus: found.gpus.iter().map(gpu).collect(),
-        withheld: Vec::new(),
+        ..Offer::default()
     }
 }
 
@@ -102,7 +135,12 @@ mod tests {
     use super::*;
 
     fn card(vendor: &str, model: &str) -> Gpu {
-        Gpu { id: format!("{vendor}-{model}"), model: model.parse().unwrap(), vendor: vendor.to_owned() }
+        Gpu {
+            id: format!("{vendor}-{model}"),
+            model: model.parse().unwrap(),
+            vendor: vendor.to_owned(),
+            node: None,
+        }
     }
 
     fn left(support: Option<bool>) -> (Vec<String>, Vec<String>) {

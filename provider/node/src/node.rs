@@ -8,14 +8,14 @@ use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::SolCall;
 use iono_bindings::{ProfileWord, TokenWord};
 use iono_chain::{Mined, SendError, Sender};
-use iono_primitives::{ProviderId, TokenId};
+use iono_primitives::{LeaseId, ProviderId, TokenId};
 use iono_router::{PortLeases, Router};
-use iono_runtime::{Enforcement, Runtime};
+use iono_runtime::{Enforcement, Machine, Runtime};
 use iono_store::{SharedStore, StoreError};
 use tokio::sync::{Notify, watch};
 
-use crate::capacity::{Claim, Free, Offer};
-use crate::config::Config;
+use crate::capacity::{Claim, Free, Offer, cluster};
+use crate::config::{Config, Engine};
 use crate::lease::manifests::Manifests;
 use crate::machine;
 use crate::market::book::Book;
@@ -111,6 +111,10 @@ pub struct View {
     pub engine: Option<String>,
     /// Whether the engine can assign GPUs; `None` until a machine with such was told.
     pub gpu_support: Option<Enforcement>,
+    /// What a cluster's machines have and who took it; `None` until they were asked, and for an engine of this machine.
+    pub machines: Option<Vec<Machine>>,
+    /// Why leases would not be kept apart, if so.
+    pub isolation: Option<String>,
     /// Why the disk cannot take new leases, if so.
     pub disk: Option<String>,
     /// Why the hot key cannot send, if so.
@@ -121,6 +125,7 @@ impl Node {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
+        let config = Arc::new(parts.config);
         Self {
             me: parts.me,
             hot_key: parts.hot_key,
@@ -138,10 +143,12 @@ impl Node {
             records_since: parts.records_since,
             book: Mutex::new(parts.book),
             saving: tokio::sync::Mutex::new(()),
-            config: RwLock::new(Arc::new(parts.config)),
+            config: RwLock::new(Arc::clone(&config)),
             view: RwLock::new(View {
                 engine: Some("the container engine was not asked yet".to_owned()),
                 gas: Some("the hot key's balance was not read yet".to_owned()),
+                isolation: (config.runtime.engine == Engine::Kubernetes)
+                    .then(|| "it is not known yet whether the cluster keeps leases apart".to_owned()),
                 ..View::default()
             }),
         }
@@ -218,16 +225,21 @@ impl Node {
     pub fn offer(&self) -> Offer {
         let config = self.config();
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
-        let machine = machine::assignable(self.machine.clone(), view.gpu_support.as_ref());
-        Offer::of(machine, &config.reserve, &config.offer)
+        let all = match &view.machines {
+            Some(machines) => cluster::offer(machines, self.machine.storage_class),
+            None => machine::assignable(self.machine.clone(), view.gpu_support.as_ref()),
+        };
+        Offer::of(all, &config.reserve, &config.offer)
     }
 
     /// What of the offer is neither leased nor reserved, except by `except`.
     #[must_use]
     pub fn free(&self, book: &Book, except: Option<u64>) -> Free {
         let offer = self.offer();
-        let claims = claims(book, self.me).filter(|(id, _)| Some(*id) != except).map(|(_, claim)| claim);
-        offer.free(claims)
+        let except = except.map(LeaseId);
+        let claims: Vec<Claim<'_>> =
+            claims(book, self.me).filter(|claim| Some(claim.lease) != except).collect();
+        offer.free(&claims, except)
     }
 
     /// A payment token and its contract, if it is known.
@@ -253,23 +265,23 @@ impl Node {
         }
         let unknown = !self.machine.gpus.is_empty() && view.gpu_support.is_none();
         let gpus = unknown.then(|| "the engine has not said yet whether it can assign GPUs".to_owned());
-        view.engine.or(gpus).or(view.disk).or(view.gas)
+        view.engine.or(gpus).or(view.isolation).or(view.disk).or(view.gas)
     }
 }
 
-/// Everything that holds capacity, by the number that order and lease share.
-pub fn claims(book: &Book, me: ProviderId) -> impl Iterator<Item = (u64, Claim<'_>)> {
+/// Everything that holds capacity.
+pub fn claims(book: &Book, me: ProviderId) -> impl Iterator<Item = Claim<'_>> {
     let orders = book
         .orders()
         .values()
         .filter(move |tracked| {
             tracked.holds_capacity(me) && !book.leases().contains_key(&tracked.order.id.into())
         })
-        .map(|tracked| (tracked.order.id.0, Claim { spec: &tracked.order.spec, devices: &[] }));
+        .map(|tracked| Claim { lease: tracked.order.id.into(), spec: &tracked.order.spec, devices: &[] });
     let leases = book.leases().values().filter(|lease| lease.holds_capacity()).filter_map(move |lease| {
         let ordered = || book.orders().get(&lease.id.into()).map(|tracked| &tracked.order.spec);
         let spec: &LeaseSpec = lease.facts.as_ref().map(|facts| &facts.spec).or_else(ordered)?;
-        Some((lease.id.0, Claim { spec, devices: &lease.devices }))
+        Some(Claim { lease: lease.id, spec, devices: &lease.devices })
     });
     orders.chain(leases)
 }

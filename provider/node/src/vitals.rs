@@ -3,15 +3,17 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alloy::primitives::U256;
 use alloy::providers::Provider as _;
 use iono_identity::unix_now;
+use iono_runtime::Limit;
 use iono_telemetry::Check;
 use nix::sys::statvfs::statvfs;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Engine;
 use crate::machine;
 use crate::node::Node;
 
@@ -19,16 +21,21 @@ use crate::node::Node;
 const TICK: Duration = Duration::from_secs(5);
 /// How often while the chain's head is not known yet.
 const STARTING: Duration = Duration::from_millis(200);
+/// How long a cluster that does not keep leases apart is believed to stay so: to try takes pods.
+const TRY_AGAIN: Duration = Duration::from_secs(600);
 /// Gas that a lease may cost in all: bid, confirmation, close, settlement, cash-out, each with room to spare.
 const GAS_OF_A_LEASE: u64 = 500_000;
 
 /// Works until the token is cancelled.
 pub async fn run(node: Arc<Node>, disk: Check, clock: Check, token: CancellationToken) {
+    let mut isolation = Isolation::default();
     loop {
         look_at_disk(&node, &disk);
         look_at_clock(&node, &clock);
         look_at_gas(&node).await;
         look_at_gpus(&node).await;
+        look_at_machines(&node).await;
+        isolation.look(&node).await;
         tokio::select! {
             () = tokio::time::sleep(if node.view().caught_up { TICK } else { STARTING }) => {}
             () = token.cancelled() => return,
@@ -39,14 +46,15 @@ pub async fn run(node: Arc<Node>, disk: Check, clock: Check, token: Cancellation
 fn look_at_disk(node: &Node, check: &Check) {
     let config = node.config();
     let floor = u64::from(config.runtime.disk_floor.0);
-    let problem =
-        [&config.runtime.storage_path, &config.data_dir].into_iter().find_map(|path| match free_mib(path) {
-            Ok(free) if free >= floor => None,
-            Ok(free) => {
-                Some(format!("disk full: {free} MiB free on {}, {floor} MiB must stay free", path.display()))
-            }
-            Err(error) => Some(format!("the disk of {} cannot be measured: {error}", path.display())),
-        });
+    let of_engine = (config.runtime.engine == Engine::Docker).then_some(&config.runtime.storage_path);
+    let paths = of_engine.into_iter().chain([&config.data_dir]);
+    let problem = paths.into_iter().find_map(|path| match free_mib(path) {
+        Ok(free) if free >= floor => None,
+        Ok(free) => {
+            Some(format!("disk full: {free} MiB free on {}, {floor} MiB must stay free", path.display()))
+        }
+        Err(error) => Some(format!("the disk of {} cannot be measured: {error}", path.display())),
+    });
     match &problem {
         Some(problem) => check.fail(problem.clone()),
         None => check.ok(),
@@ -88,6 +96,45 @@ async fn look_at_gpus(node: &Node) {
         tracing::debug!(%error, "the engine does not say whether it can assign GPUs");
     }
     node.change_view(|view| view.gpu_support = support.ok());
+}
+
+/// What a cluster's machines have changes with every pod. While they cannot be asked the last answer stands: the engine's
+/// own check stops bids.
+async fn look_at_machines(node: &Node) {
+    match node.runtime.machines().await {
+        Ok(machines) => node.change_view(|view| view.machines = machines),
+        Err(error) => tracing::debug!(%error, "the engine does not say what its machines have"),
+    }
+}
+
+/// Whether leases are kept apart, which a cluster may or may not do: without it no bids are made.
+#[derive(Default)]
+struct Isolation {
+    holds: bool,
+    tried: Option<Instant>,
+}
+
+impl Isolation {
+    async fn look(&mut self, node: &Node) {
+        let waits = self.tried.is_some_and(|tried| tried.elapsed() < TRY_AGAIN);
+        if self.holds || waits || node.config().runtime.engine == Engine::Docker {
+            return;
+        }
+        let problem = match node.runtime.check().await {
+            Ok(found) if found.enforces(Limit::Egress) => None,
+            Ok(found) => {
+                let why = found.limits.into_iter().find(|limit| limit.limit == Limit::Egress);
+                self.tried = Some(Instant::now());
+                Some(why.map_or_else(String::new, |why| why.note))
+            }
+            Err(error) => Some(format!("it is not known whether leases are kept apart: {error}")),
+        };
+        self.holds = problem.is_none();
+        if let Some(problem) = &problem {
+            tracing::error!(problem, "no bids are made");
+        }
+        node.change_view(|view| view.isolation = problem);
+    }
 }
 
 /// The sender's own `gas` check rings below the configured balance; here bids stop when a lease could not be paid for.

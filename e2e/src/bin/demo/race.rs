@@ -5,7 +5,7 @@ use alloy::primitives::U256;
 use anyhow::{Context, Result, bail, ensure};
 use iono_bindings::{IEscrow, ILeaseBook, IOrderBook, revert_in};
 use iono_e2e::cli::{field, number};
-use iono_e2e::{Node, engine, hello, network};
+use iono_e2e::{Node, network};
 use iono_testkit::events;
 use serde_json::Value;
 
@@ -17,14 +17,12 @@ const RUNS: usize = 7;
 impl Story {
     /// The same image by the market and by hand, in turn.
     pub(super) async fn race(&mut self) -> Result<()> {
-        let name = format!("by-hand-{}", std::process::id());
         let (hello, small) = (self.hello(), self.nodes[1].id.to_string());
         let any = ["deploy", &hello, "--token", "1", "--max-rate", MAX_RATE];
         // Whoever wins the second order has been paid before, as a provider has that is more than an hour old.
         let first = [&any[..], &["--allow", &small]].concat();
         for run in 0..RUNS {
-            let port = iono_testkit::free_port()?;
-            let by_hand = engine::by_hand(hello::IMAGE, &name, hello::PORT, port).await?;
+            let by_hand = self.network.engine.by_hand().await?;
             let deployed = self.tenant.json(if run == 0 { &first } else { &any }).await?;
             let ours = field(&deployed, "/seconds/manifest_to_http")?;
             let ours = ours.as_f64().context("manifest_to_http is no number")?;
@@ -44,9 +42,9 @@ impl Story {
     async fn same_limits(&self, deployed: &Value, by_hand: &Value) -> Result<()> {
         let (lease, provider) = (number(deployed, "/lease")?, number(deployed, "/provider")?);
         let node = self.node(u32::try_from(provider)?)?;
-        let containers = engine::containers(&node.label, lease).await?;
+        let containers = node.engine.containers(&node.label, lease).await?;
         let [container] = containers.as_slice() else { bail!("one container expected: {containers:?}") };
-        let ours = engine::limits(container).await?;
+        let ours = node.engine.limits(container).await?;
         ensure!(&ours == by_hand, "the market's container has the limits {ours}, the one by hand {by_hand}");
         Ok(())
     }

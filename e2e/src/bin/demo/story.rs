@@ -10,11 +10,12 @@ use alloy::primitives::U256;
 use anyhow::{Context, Result, ensure};
 use iono_bindings::{IEscrow, ILeaseBook, IOrderBook};
 use iono_e2e::cli::{field, number, replicas_ready, text};
+use iono_e2e::engine::Engine;
 use iono_e2e::hammer::Hammer;
 use iono_e2e::operators::{self, Operator};
 use iono_e2e::quorum::{self, Trial};
 use iono_e2e::timeline::{Timeline, print};
-use iono_e2e::{Iono, Matchmaker, Network, Node, NodePlan, engine, hello, http, network};
+use iono_e2e::{Iono, Matchmaker, Network, Node, NodePlan, hello, http, network};
 use iono_testkit::{accounts, events};
 use serde_json::Value;
 
@@ -52,10 +53,12 @@ impl Story {
     pub(crate) async fn begin() -> Result<Self> {
         let root = iono_testkit::repo_root()?;
         let mut timeline = Timeline::start();
-        hello::build().await?;
-        timeline.step("engine", "build the image of examples/hello.yaml", None, hello::IMAGE);
+        let engine = Engine::from_environment()?;
+        hello::build(engine).await?;
+        timeline.step(engine.name(), "build the image of examples/hello.yaml", None, hello::IMAGE);
 
         let mut network = Network::deploy().await?;
+        network.engine = engine;
         let block = alloy::providers::Provider::get_block_number(network.anvil.provider()).await?;
         timeline.step(
             "admin",
@@ -187,10 +190,10 @@ impl Story {
         let two = two.display().to_string();
         self.tenant.json(&["update", &lease_arg, &two]).await?;
         // Requests go on until both replicas serve and nothing else of the lease runs.
-        let owner = &self.nodes[0].label;
+        let (engine, owner) = (self.network.engine, &self.nodes[0].label);
         let settled = || async {
             let status = self.tenant.json(&["status", &lease_arg]).await.ok()?;
-            let containers = engine::containers(owner, lease).await.ok()?;
+            let containers = engine.containers(owner, lease).await.ok()?;
             (replicas_ready(&status) == 2 && containers.len() == 2).then_some(())
         };
         iono_testkit::eventually("two replicas", Duration::from_secs(60), settled).await?;
@@ -293,7 +296,7 @@ impl Story {
             unaccounted += accounts.unaccounted().unsigned_abs();
         }
         Ok(Figures {
-            runtime: "docker".to_owned(),
+            runtime: self.network.engine.name().to_owned(),
             http_status: self.http_status,
             blocks_order_to_lease: self.blocks.0,
             blocks_lease_to_confirm: self.blocks.1,
@@ -391,9 +394,8 @@ impl Story {
 
     /// Waits until the engine has nothing of the lease any more.
     async fn nothing_left(&mut self, lease: u64) -> Result<()> {
-        let owner = &self.nodes[0].label;
-        let lease_label = format!("network.ionosphere.lease={lease}");
-        let gone = || async { engine::labelled(&[owner, &lease_label]).await.ok()?.is_empty().then_some(()) };
+        let (engine, owner) = (self.network.engine, &self.nodes[0].label);
+        let gone = || async { engine.left(owner, Some(lease)).await.ok()?.is_empty().then_some(()) };
         iono_testkit::eventually("the end of the lease's containers", Duration::from_secs(30), gone).await?;
         self.timeline.step(
             "fair",

@@ -21,7 +21,7 @@ pub fn provider_info(node: &Node) -> ProviderInfo {
     let (config, view, offer) = (node.config(), node.view(), node.offer());
     let free = node.free(&node.book(), None);
     let prices = &config.prices;
-    let class = match node.machine.storage_class {
+    let class = match offer.storage_class {
         StorageClass::Any => prices.storage.values().max(),
         class => prices.storage.get(&class),
     };

@@ -153,7 +153,7 @@ impl Engine {
                 token: view.tokens.get(token).copied(),
                 rules: &config.bidding,
                 // What it holds itself while it is priced does not stand in its own way.
-                held: claims(&book, self.node.me).filter(|(claim, _)| *claim != id.0).count(),
+                held: claims(&book, self.node.me).filter(|claim| claim.lease.0 != id.0).count(),
                 head: view.head.number,
                 obstacle: obstacle.as_deref(),
                 withheld: withheld.as_deref(),

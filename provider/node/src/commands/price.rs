@@ -3,7 +3,6 @@
 
 use alloy::primitives::Address;
 use anyhow::Result;
-use iono_hardware::Hardware;
 use iono_primitives::{OrderId, Region, StorageClass, TokenId};
 use serde_json::{Value, json};
 
@@ -19,7 +18,7 @@ use crate::pricing::{Allocation, LONGEST, Purpose, Request, Said, Token};
 /// # Errors
 /// When this machine cannot be measured: what is priced is its class of disk.
 pub async fn run(common: &Common, config: &Config, described: &Described) -> Result<()> {
-    let class = machine::offer(&Hardware::discover(&config.runtime.storage_path)?).storage_class;
+    let class = machine::of_this(config)?.storage_class;
     let request = request(config, described, class);
     let (table, pricing) = (&config.prices, &config.pricing);
     let said = match &pricing.script {

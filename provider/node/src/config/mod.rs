@@ -1,6 +1,7 @@
 //! The provider's settings: one TOML file, then `IONO_PROVIDER__SECTION__KEY` variables, then `--set section.key=value`;
 //! the last one wins and a key that nobody knows is refused.
 
+mod engine;
 pub mod overlay;
 pub mod public;
 pub mod template;
@@ -14,6 +15,7 @@ use iono_telemetry::TelemetryConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::pricing::{PriceTable, Pricing};
+pub use engine::{Engine, Kubernetes};
 pub use public::{HostCertificate, Public};
 use values::{Cores, Dollars, Mebibytes, PortRange, Seconds};
 
@@ -95,6 +97,8 @@ pub struct Listen {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Runtime {
+    /// What runs the containers.
+    pub engine: Engine,
     /// Docker's socket.
     pub docker: PathBuf,
     /// Volumes and kept logs of leases; `engine` in the daemon's `data_dir` when left out.
@@ -110,6 +114,8 @@ pub struct Runtime {
     pub storage_path: PathBuf,
     /// MiB that must stay free there; below it no bids are made and health turns red.
     pub disk_floor: Mebibytes,
+    /// The cluster, where that is the engine.
+    pub kubernetes: Kubernetes,
 }
 
 /// What keeps containers away from private networks, the host and other leases.
@@ -343,6 +349,8 @@ impl Default for Runtime {
             egress: Egress::Guard,
             storage_path: "/var/lib/docker".into(),
             disk_floor: Mebibytes(2_048),
+            engine: Engine::Docker,
+            kubernetes: Kubernetes::default(),
         }
     }
 }

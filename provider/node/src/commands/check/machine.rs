@@ -2,19 +2,17 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use iono_hardware::HardwareError;
 use iono_primitives::ProviderId;
-use iono_runtime::{Limit, Runtime as _};
-use iono_runtime_docker::DockerRuntime;
+use iono_runtime::Limit;
 
 use super::{Checked, failed, passed};
-use crate::config::Config;
+use crate::config::{Config, Engine};
 use crate::machine::Seen;
 use crate::pricing::Script;
-use crate::{certificates, control, daemon, vitals};
+use crate::{backend, certificates, control, daemon, vitals};
 
 /// What is offered; cards are a matter of their own.
-pub(super) fn capacity(config: &Config, seen: Result<&Seen, &HardwareError>, checks: &mut Vec<Checked>) {
+pub(super) fn capacity(config: &Config, seen: Result<&Seen, &anyhow::Error>, checks: &mut Vec<Checked>) {
     let seen = match seen {
         Ok(seen) => seen,
         Err(error) => return checks.push(failed("capacity", error.to_string())),
@@ -44,7 +42,11 @@ pub(super) fn script(script: &Script) -> Checked {
 
 /// Free space where workloads live.
 pub(super) fn disk(config: &Config) -> Checked {
-    let (path, floor) = (&config.runtime.storage_path, u64::from(config.runtime.disk_floor.0));
+    let path = match config.runtime.engine {
+        Engine::Docker => &config.runtime.storage_path,
+        Engine::Kubernetes => &config.data_dir,
+    };
+    let floor = u64::from(config.runtime.disk_floor.0);
     match vitals::free_mib(path) {
         Ok(free) if free >= floor => passed("disk", format!("{free} MiB free on {}", path.display())),
         Ok(free) => failed("disk", format!("{free} MiB free on {}, {floor} must stay free", path.display())),
@@ -57,11 +59,11 @@ pub(super) async fn engine(config: &Config, checks: &mut Vec<Checked>) {
     let (Ok(book), Ok(key)) = (config.chain.address_book(), daemon::open_hot_key(config).await) else {
         return;
     };
-    let docker = match daemon::docker_config(config, daemon::vault(&key, &book, ProviderId(0))) {
-        Ok(docker) => DockerRuntime::new(docker),
-        Err(error) => return checks.push(failed("engine", error.to_string())),
+    let engine = match backend::open(config, daemon::vault(&key, &book, ProviderId(0))).await {
+        Ok(engine) => engine,
+        Err(error) => return checks.push(failed("engine", format!("{error:#}"))),
     };
-    let found = match docker.check().await {
+    let found = match engine.check().await {
         Ok(found) => found,
         Err(error) => return checks.push(failed("engine", error.to_string())),
     };

@@ -1,11 +1,14 @@
 //! The one ledger of capacity: what the machine has, less the owner's reserve, less what open bids reserve, less what is
 //! leased; never below zero (market promises 9 and 11). It is derived from the book each time, so nothing can leak.
 
+pub mod cluster;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use iono_placement::{Capacity, Dimension, Gpus, Node, place};
-use iono_primitives::{Attributes, GpuModel, Group, Resources, StorageClass};
+use iono_primitives::{Attributes, GpuModel, Group, LeaseId, Resources, StorageClass};
+use iono_runtime::Machine;
 use serde::Serialize;
 
 use crate::bidding::reason::Reason;
@@ -15,6 +18,8 @@ use crate::pricing::Allocation;
 
 /// What people call the one machine of a provider on Docker.
 const NODE: &str = "this machine";
+/// What people call all machines together.
+const CLUSTER: &str = "all machines";
 
 /// A GPU of this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,6 +30,9 @@ pub struct Gpu {
     pub model: GpuModel,
     /// `nvidia` or `amd`.
     pub vendor: String,
+    /// The machine that it is in, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
 }
 
 /// A GPU of this machine that is not offered, whatever the owner's reserve is.
@@ -58,11 +66,16 @@ pub struct Offer {
     pub gpus: Vec<Gpu>,
     /// GPUs that the engine cannot assign.
     pub withheld: Vec<Withheld>,
+    /// The machines that it is spread over; none where it is all of the one that the daemon runs on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub machines: Vec<Machine>,
 }
 
 /// Something that holds capacity.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim<'a> {
+    /// The number that order and lease share.
+    pub lease: LeaseId,
     /// What was ordered.
     pub spec: &'a LeaseSpec,
     /// The GPUs that it was given, by id; empty until it runs.
@@ -80,6 +93,8 @@ pub struct Free {
     pub storage: u64,
     /// GPUs that nobody was given.
     pub gpus: Vec<Gpu>,
+    /// The same machine by machine, where there are several.
+    pub nodes: Vec<Node>,
 }
 
 impl Offer {
@@ -99,6 +114,7 @@ impl Offer {
             // The owner keeps the first ones.
             gpus: machine.gpus.into_iter().rev().take(gpus as usize).rev().collect(),
             withheld: machine.withheld,
+            machines: machine.machines,
         }
     }
 
@@ -143,11 +159,16 @@ impl Offer {
         }
     }
 
-    /// What is left of the offer with these claims on it.
+    /// What is left of the offer with these claims on it; `except` is a lease whose own room counts as free.
     #[must_use]
-    pub fn free<'a>(&self, claims: impl IntoIterator<Item = Claim<'a>>) -> Free {
-        let mut free =
-            Free { cpu: self.cpu, memory: self.memory, storage: self.storage, gpus: self.gpus.clone() };
+    pub fn free(&self, claims: &[Claim<'_>], except: Option<LeaseId>) -> Free {
+        let mut free = Free {
+            cpu: self.cpu,
+            memory: self.memory,
+            storage: self.storage,
+            gpus: self.gpus.clone(),
+            nodes: cluster::free(self, claims, except),
+        };
         let mut unplaced = Vec::new();
         for claim in claims {
             let needs = &claim.spec.resources;
@@ -175,7 +196,9 @@ impl Free {
     /// The dimension that is short, with how much is missing.
     pub fn place(&self, spec: &LeaseSpec, class: StorageClass) -> Result<Allocation, Reason> {
         let needs = &spec.resources;
-        let node = Node { name: NODE.to_owned(), free: self.capacity(class) };
+        let name = if self.nodes.is_empty() { NODE } else { CLUSTER };
+        let all = [Node { name: name.to_owned(), free: self.capacity(class) }];
+        let nodes = if self.nodes.is_empty() { &all } else { &self.nodes[..] };
         // The totals as well: they are what is paid for, whatever the groups say.
         let total = Group {
             count: 1,
@@ -185,9 +208,8 @@ impl Free {
             storage_class: needs.storage_class,
             ..Group::default()
         };
-        let nodes = [node];
-        let placed = place(&nodes, &[total], needs.gpu_model)
-            .and_then(|_| place(&nodes, &spec.groups, needs.gpu_model));
+        let placed =
+            place(&all, &[total], needs.gpu_model).and_then(|_| place(nodes, &spec.groups, needs.gpu_model));
         placed.map_err(|misfit| Reason::new(dimension(misfit.dimension), misfit.to_string()))?;
         let mut gpus = BTreeMap::new();
         if needs.gpus > 0 {
@@ -260,7 +282,11 @@ mod tests {
     use crate::config::values::{Cores, Mebibytes};
 
     fn gpu(id: &str, model: &str) -> Gpu {
-        Gpu { id: id.to_owned(), model: model.parse().unwrap(), vendor: "nvidia".to_owned() }
+        Gpu { id: id.to_owned(), model: model.parse().unwrap(), vendor: "nvidia".to_owned(), node: None }
+    }
+
+    fn claim<'a>(spec: &'a LeaseSpec, devices: &'a [String]) -> Claim<'a> {
+        Claim { lease: LeaseId(1), spec, devices }
     }
 
     fn machine() -> Offer {
@@ -270,7 +296,7 @@ mod tests {
             storage: 100_000,
             storage_class: StorageClass::Ssd,
             gpus: vec![gpu("g0", "h100"), gpu("g1", "h100"), gpu("g2", "rtx4090")],
-            withheld: Vec::new(),
+            ..Offer::default()
         }
     }
 
@@ -312,7 +338,7 @@ mod tests {
     #[test]
     fn what_is_short_is_named() {
         let held = spec(7_000, 10_000, 0, "");
-        let free = machine().free([Claim { spec: &held, devices: &[] }]);
+        let free = machine().free(&[claim(&held, &[])], None);
         let why = |spec: LeaseSpec| free.place(&spec, StorageClass::Ssd).unwrap_err().to_string();
         assert_eq!(why(spec(1_500, 1, 0, "")), "cpu: CPU 0.5 short on the only node (this machine)");
         assert_eq!(
@@ -331,20 +357,20 @@ mod tests {
 
     #[test]
     fn the_price_goes_by_the_gpu_that_is_handed_out() {
-        let free = machine().free([]);
+        let free = machine().free(&[], None);
         let open = free.place(&spec(1, 1, 1, ""), StorageClass::Ssd).unwrap();
         assert_eq!(
             open.gpus.into_keys().map(|model| model.as_str().to_owned()).collect::<Vec<_>>(),
             ["h100"]
         );
         let (first, second) = (spec(1, 1, 2, "h100"), spec(1, 1, 1, ""));
-        let free = machine().free([Claim { spec: &first, devices: &[] }]);
+        let free = machine().free(&[claim(&first, &[])], None);
         assert_eq!(
             free.place(&second, StorageClass::Ssd).unwrap().gpus.keys().next().unwrap().as_str(),
             "rtx4090"
         );
         let devices = ["g0".to_owned()];
-        let free = machine().free([Claim { spec: &second, devices: &devices }]);
+        let free = machine().free(&[claim(&second, &devices)], None);
         assert_eq!(free.gpus.iter().map(|gpu| gpu.id.as_str()).collect::<Vec<_>>(), ["g1", "g2"]);
     }
 
@@ -354,7 +380,8 @@ mod tests {
             let machine = machine();
             let mut taken: Vec<LeaseSpec> = Vec::new();
             for (cpu, memory, gpus) in orders {
-                let free = machine.free(taken.iter().map(|spec| Claim { spec, devices: &[] }));
+                let claims: Vec<Claim<'_>> = taken.iter().map(|spec| claim(spec, &[])).collect();
+                let free = machine.free(&claims, None);
                 let spec = spec(cpu, memory, gpus, "");
                 if free.place(&spec, StorageClass::Ssd).is_ok() {
                     taken.push(spec);

@@ -1,29 +1,22 @@
-//! The container engine by hand, as somebody without a market would use it: what the product is compared with, and
-//! the witness that nothing of a lease is left behind.
+//! The Docker engine by hand.
 
 use std::path::Path;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use iono_testkit::docker;
 use serde_json::{Value, json};
 
-/// A container that was started by hand.
-#[derive(Debug, Clone)]
-pub struct ByHand {
-    /// From the first engine call to the first 200.
-    pub seconds: f64,
-    /// As [`limits`] gives them.
-    pub limits: Value,
-}
+use super::{ByHand, first_answer, output};
 
 /// Runs an image once with a network of its own, a published port and the limits that a provider sets for
 /// `examples/hello.yaml`; everything is gone again afterwards.
 ///
 /// # Errors
 /// When the engine fails or nothing answers within ten seconds.
-pub async fn by_hand(image: &str, name: &str, inner_port: u16, port: u16) -> Result<ByHand> {
+pub(super) async fn by_hand(image: &str, inner_port: u16) -> Result<ByHand> {
+    let (name, port) = (format!("by-hand-{}", std::process::id()), iono_testkit::free_port()?);
+    let name = name.as_str();
     let start = Instant::now();
     docker::run(&["network", "create", name]).await?;
     let publish = format!("127.0.0.1:{port}:{inner_port}");
@@ -50,7 +43,7 @@ pub async fn by_hand(image: &str, name: &str, inner_port: u16, port: u16) -> Res
 ///
 /// # Errors
 /// When there is no such container.
-pub async fn limits(container: &str) -> Result<Value> {
+pub(super) async fn limits(container: &str) -> Result<Value> {
     let text = docker::run(&["container", "inspect", "--format", "{{json .HostConfig}}", container]).await?;
     let host: Value = serde_json::from_str(&text)?;
     let sorted = |field: &str| {
@@ -67,24 +60,11 @@ pub async fn limits(container: &str) -> Result<Value> {
     }))
 }
 
-async fn first_answer(url: &str, start: Instant) -> Result<()> {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(1)).build()?;
-    loop {
-        if client.get(url).send().await.is_ok_and(|answer| answer.status() == 200) {
-            return Ok(());
-        }
-        ensure!(start.elapsed() < Duration::from_secs(10), "{url} did not answer");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
-/// Ids of a lease's containers, those that ended included; `owner` is [`crate::Node`]'s label.
-///
-/// # Errors
-/// When the engine fails.
-pub async fn containers(owner: &str, lease: u64) -> Result<Vec<String>> {
-    let (owner, lease) = (format!("label={owner}"), format!("label=network.ionosphere.lease={lease}"));
-    let args = ["ps", "--all", "--quiet", "--no-trunc", "--filter", &owner, "--filter", &lease];
+/// Ids of containers, those that ended included.
+pub(super) async fn containers(labels: &[&str]) -> Result<Vec<String>> {
+    let filters: Vec<String> = labels.iter().map(|label| format!("label={label}")).collect();
+    let filters = filters.iter().flat_map(|filter| ["--filter", filter.as_str()]);
+    let args: Vec<&str> = ["ps", "--all", "--quiet", "--no-trunc"].into_iter().chain(filters).collect();
     Ok(docker::run(&args).await?.lines().map(str::to_owned).collect())
 }
 
@@ -92,7 +72,7 @@ pub async fn containers(owner: &str, lease: u64) -> Result<Vec<String>> {
 ///
 /// # Errors
 /// When the engine fails.
-pub async fn labelled(labels: &[&str]) -> Result<Vec<String>> {
+pub(super) async fn labelled(labels: &[&str]) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for kind in [&["ps", "--all"][..], &["network", "ls"], &["volume", "ls"]] {
         let mut args = [kind, &["--quiet"]].concat();
@@ -106,26 +86,29 @@ pub async fn labelled(labels: &[&str]) -> Result<Vec<String>> {
 
 /// Removes what a provider that is gone has left in the engine, and its file systems mounted below `dir`: a test that
 /// fails must not leave containers that start again with the machine. Says nothing when something cannot be removed.
-pub fn clear(owner: &str, dir: &Path) {
-    let run = |program: &str, args: &[&str]| {
-        let output = std::process::Command::new(program).args(args).stderr(Stdio::null()).output();
-        output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
-    };
+pub(super) fn clear(owner: &str, dir: &Path) {
     let filter = format!("label={owner}");
     for (list, remove) in [
         (&["ps", "--all"][..], &["rm", "--force"][..]),
         (&["network", "ls"], &["network", "rm"]),
         (&["volume", "ls"], &["volume", "rm"]),
     ] {
-        let found = run("docker", &[list, &["--quiet", "--filter", &filter]].concat());
+        let found = output("docker", &[list, &["--quiet", "--filter", &filter]].concat());
         let ids: Vec<&str> = found.lines().collect();
         if !ids.is_empty() {
-            run("docker", &[remove, &ids].concat());
+            output("docker", &[remove, &ids].concat());
         }
     }
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let places = mounts.lines().filter_map(|line| line.split(' ').nth(1));
     for place in places.filter(|place| Path::new(place).starts_with(dir)) {
-        run("umount", &[place]);
+        output("umount", &[place]);
     }
+}
+
+/// A /20 that is likely nobody else's: providers of tests that run side by side share one engine.
+pub(super) fn private_addresses() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    let random = RandomState::new().hash_one(0);
+    format!("10.{}.{}.0/20", 130 + random % 120, (random >> 32) % 16 * 16)
 }

@@ -1,0 +1,58 @@
+//! The container engine that the owner chose.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use iono_runtime::{Runtime, Vault};
+use iono_runtime_docker::{DockerConfig, DockerRuntime, Egress};
+use iono_runtime_kubernetes::{ClusterConfig, KubernetesConfig, KubernetesRuntime};
+
+use crate::config::{self, Config, Engine};
+
+/// Every place where an engine may be told to die, for tests.
+pub const FAIL_POINTS: &[&[&str]] = &[iono_runtime_docker::FAIL_POINTS];
+
+/// The engine of `config`; it is not asked anything yet.
+///
+/// # Errors
+/// When its settings cannot be used: the message names the key.
+pub async fn open(config: &Config, vault: Vault) -> Result<Arc<dyn Runtime>> {
+    Ok(match config.runtime.engine {
+        Engine::Docker => Arc::new(DockerRuntime::new(docker(config, vault)?)),
+        Engine::Kubernetes => {
+            let kubernetes = &config.runtime.kubernetes;
+            let cluster =
+                ClusterConfig::load(kubernetes.kubeconfig.as_deref(), kubernetes.context.as_deref());
+            let cluster = cluster.await.context("runtime.kubernetes.kubeconfig cannot be used")?;
+            Arc::new(KubernetesRuntime::new(cluster, self::kubernetes(config, vault)))
+        }
+    })
+}
+
+fn docker(config: &Config, vault: Vault) -> Result<DockerConfig> {
+    let runtime = &config.runtime;
+    Ok(DockerConfig {
+        socket: runtime.docker.clone(),
+        addresses: runtime.addresses.parse()?,
+        dns: runtime.dns.clone(),
+        egress: match runtime.egress {
+            config::Egress::Guard => Egress::Guard,
+            config::Egress::External => Egress::External,
+        },
+        ..DockerConfig::new(vault, config.engine_dir())
+    })
+}
+
+fn kubernetes(config: &Config, vault: Vault) -> KubernetesConfig {
+    let kubernetes = &config.runtime.kubernetes;
+    KubernetesConfig {
+        namespace: kubernetes.namespace.clone(),
+        storage_class: kubernetes.storage_class.clone(),
+        dns: config.runtime.dns.clone(),
+        runtime_class: kubernetes.runtime_class.clone(),
+        nodes: kubernetes.nodes.clone(),
+        probe_image: kubernetes.probe_image.clone(),
+        gpu_resource: kubernetes.gpu_resource.clone(),
+        ..KubernetesConfig::new(vault, config.engine_dir())
+    }
+}
