@@ -128,9 +128,14 @@ impl Inner {
             objects.iter().partition(|object| object.namespace.is_none());
         let (sets, needs): (Vec<&Object>, Vec<&Object>) =
             rest.into_iter().partition(|object| SETS.contains(&object.kind));
-        for part in [spaces, needs, sets] {
+        let parts = [
+            (spaces, "kubernetes.after_space"),
+            (needs, "kubernetes.mid_send"),
+            (sets, "kubernetes.before_sign"),
+        ];
+        for (part, end) in parts {
             try_join_all(part.iter().map(|object| self.cluster.apply(object))).await?;
-            fail_point("kubernetes.mid_send");
+            fail_point(end);
         }
         // What was just said is known here before anything is made of it.
         let told = || {

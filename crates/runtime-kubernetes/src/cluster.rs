@@ -1,35 +1,44 @@
-//! The API server: which cluster it is, how it is asked, and what its refusals mean.
+//! The API server: how it is asked, and what its refusals mean.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use iono_runtime::{RuntimeError, failed};
-use k8s_openapi::api::core::v1::Namespace;
+use iono_runtime::RuntimeError;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::{Client, Config};
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 use crate::objects::Object;
 
 /// Who the API server knows our fields by: all of them, so that what we no longer say goes.
 pub(crate) const MANAGER: &str = "ionosphere";
 /// The longest wait for an answer; streams have none.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// The namespace that every cluster has from its first moment to its last.
-const BIRTHMARK: &str = "kube-system";
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// A connection that is silent for so long is dead: watches are opened anew more often (see `watches`).
+const DEAD: Duration = Duration::from_secs(40);
 
 /// A cluster.
 pub(crate) struct Cluster {
     config: Config,
-    /// Remembers which cluster this is.
-    known: PathBuf,
-    clients: OnceCell<Clients>,
+    /// The file that remembers which cluster this is.
+    pub(crate) known: PathBuf,
+    pub(crate) held: Mutex<Held>,
 }
 
-struct Clients {
-    usual: Client,
+/// What is held of a cluster, until it shows to be of no use.
+#[derive(Default)]
+pub(crate) struct Held {
+    pub(crate) clients: Option<Clients>,
+    /// Whether nobody answered any more, so that watches may wait at dead connections.
+    pub(crate) is_stale: bool,
+    /// The cluster that answered last.
+    pub(crate) id: Option<String>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Clients {
+    pub(crate) usual: Client,
     /// Without a limit to silence: a quiet log is followed for days.
     streams: Client,
 }
@@ -88,59 +97,34 @@ pub(crate) async fn ask<T>(answer: impl Future<Output = kube::Result<T>>) -> Res
 impl Cluster {
     /// The cluster at `config`; `known` is the file that remembers it.
     pub(crate) fn new(config: Config, known: PathBuf) -> Self {
-        Self { config, known, clients: OnceCell::new() }
+        Self { config, known, held: Mutex::default() }
     }
 
-    async fn clients(&self) -> Result<&Clients, RuntimeError> {
-        let make = async || {
-            let mut streams = self.config.clone();
-            streams.read_timeout = None;
-            let client = |config| Client::try_from(config).map_err(sort);
-            Ok(Clients { usual: client(self.config.clone())?, streams: client(streams)? })
-        };
-        self.clients.get_or_try_init(make).await
+    /// Clients that share no connection with others.
+    pub(crate) fn new_clients(&self) -> Result<Clients, RuntimeError> {
+        let (mut usual, mut streams) = (self.config.clone(), self.config.clone());
+        usual.read_timeout = Some(DEAD);
+        usual.reset_reader_on_write = true;
+        streams.read_timeout = None;
+        let client = |config| Client::try_from(config).map_err(sort);
+        Ok(Clients { usual: client(usual)?, streams: client(streams)? })
     }
 
-    pub(crate) async fn client(&self) -> Result<Client, RuntimeError> {
-        Ok(self.clients().await?.usual.clone())
-    }
-
-    pub(crate) async fn streams(&self) -> Result<Client, RuntimeError> {
-        Ok(self.clients().await?.streams.clone())
-    }
-
-    /// Makes sure that the API server answers, and for the same cluster as ever: one whose store was wiped has nothing
-    /// of what it ran, and what was there before is unknown, not gone.
-    pub(crate) async fn recognise(&self) -> Result<(), RuntimeError> {
-        let namespaces: Api<Namespace> = Api::all(self.client().await?);
-        let namespace = match ask(namespaces.get(BIRTHMARK)).await {
-            Err(RuntimeError::NotFound(_)) => {
-                return Err(RuntimeError::Unreachable(format!("it has no namespace {BIRTHMARK} yet")));
-            }
-            other => other?,
-        };
-        let id = namespace.metadata.uid.unwrap_or_default();
-        match fs::read_to_string(&self.known) {
-            Ok(known) if known.trim() == id => Ok(()),
-            Ok(known) => Err(RuntimeError::Unreachable(format!(
-                "this is another cluster than before ({id}, not {}): its store was wiped, or the configuration leads \
-                 elsewhere; if that is meant, remove {}",
-                known.trim(),
-                self.known.display()
-            ))),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => self.remember(&id),
-            Err(error) => Err(failed("read", &self.known, &error)),
+    /// The clients of everybody.
+    pub(crate) async fn clients(&self) -> Result<Clients, RuntimeError> {
+        let mut held = self.held.lock().await;
+        match &held.clients {
+            Some(clients) => Ok(clients.clone()),
+            None => Ok(held.clients.insert(self.new_clients()?).clone()),
         }
     }
 
-    fn remember(&self, id: &str) -> Result<(), RuntimeError> {
-        let write = || {
-            fs::create_dir_all(self.known.parent().unwrap_or(&self.known))?;
-            let beside = self.known.with_extension("new");
-            fs::write(&beside, id)?;
-            fs::rename(&beside, &self.known)
-        };
-        write().map_err(|error| failed("write", &self.known, &error))
+    pub(crate) async fn client(&self) -> Result<Client, RuntimeError> {
+        Ok(self.clients().await?.usual)
+    }
+
+    pub(crate) async fn streams(&self) -> Result<Client, RuntimeError> {
+        Ok(self.clients().await?.streams)
     }
 
     /// Makes an object what it shall be (server-side apply).

@@ -15,6 +15,7 @@ use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::cluster::PATIENCE;
 use crate::inner::{Inner, name_of};
 use crate::spdy::{self, CHUNK, Encoder, Frame};
 use crate::streams::{Connection, connect};
@@ -108,12 +109,15 @@ impl Inner {
     pub(crate) async fn run(&self, space: &str, pod: &Pod, line: &str) -> Result<i64, RuntimeError> {
         let command = [SHELL, "-c", line].map(str::to_owned);
         let (mut session, _) = self.session(space, pod, &command, None).await?;
-        while let Some(output) = session.output.next().await {
-            if let ExecOutput::Exit(code) = output? {
-                return Ok(code);
+        let end = async {
+            while let Some(output) = session.output.next().await {
+                if let ExecOutput::Exit(code) = output? {
+                    return Ok(code);
+                }
             }
-        }
-        Err(RuntimeError::Unreachable("the command's connection broke".to_owned()))
+            Err(broken("it ended without the command's end"))
+        };
+        tokio::time::timeout(PATIENCE, end).await.unwrap_or_else(|_| Err(broken("the command does not end")))
     }
 
     /// Whether a container has a shell, asked once of each.

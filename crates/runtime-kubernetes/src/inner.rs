@@ -12,8 +12,9 @@ use kube::Config;
 use kube::api::Api;
 
 use crate::cluster::Cluster;
-use crate::live::{Live, Writers};
+use crate::live::Live;
 use crate::observe::Numbered;
+use crate::watches::Writers;
 use crate::{KubernetesConfig, Names, replica};
 
 #[derive(Debug)]
@@ -62,12 +63,6 @@ impl Inner {
 
     pub(crate) fn keeps_policies(&self) -> &AtomicBool {
         &self.keeps_policies
-    }
-
-    /// The cluster answers, it is the one that we know, and what it has is known.
-    pub(crate) async fn in_sight(&self) -> Result<(), RuntimeError> {
-        self.cluster.recognise().await?;
-        self.live.known().await
     }
 
     pub(crate) async fn pods(&self, lease: LeaseId) -> Result<Api<Pod>, RuntimeError> {
@@ -122,11 +117,8 @@ impl Inner {
         patience: Duration,
         condition: impl FnMut() -> bool,
     ) -> Result<(), RuntimeError> {
-        if self.live.wait(patience, condition).await {
-            return Ok(());
-        }
-        self.live.known().await?;
-        Err(RuntimeError::Engine(format!("{what}: not within {} s", patience.as_secs())))
+        let late = |_| Err(RuntimeError::Engine(format!("{what}: not within {} s", patience.as_secs())));
+        tokio::time::timeout(patience, self.live.until(condition)).await.unwrap_or_else(late)
     }
 }
 

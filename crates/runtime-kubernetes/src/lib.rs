@@ -5,7 +5,8 @@
 //! its process may end.
 //!
 //! - [`objects`], [`Listed`]: from a workload to objects, and back from what a cluster lists; nothing of it talks.
-//! - `cluster`, `live`: the API server and what is known of it at each moment.
+//! - `cluster`, `sight`: the API server, and whether it answers for the cluster that we know.
+//! - `live`, `watches`: what the cluster has at each moment.
 //! - `apply`, `settle`, `restart`, `remove`: changes of a lease.
 //! - `inventory`: what the nodes have and who has taken it.
 //! - `logs`, `exec` (over `spdy`), `copy`, `tell`, `manifests`, `check`: the rest of [`iono_runtime::Runtime`].
@@ -32,11 +33,25 @@ mod replica;
 mod restart;
 mod runtime;
 mod settle;
+mod sight;
 mod spdy;
 mod streams;
 mod tell;
+mod watches;
 
 pub use config::{ClusterConfig, KubernetesConfig};
 pub use names::Names;
 pub use observe::Listed;
 pub use runtime::KubernetesRuntime;
+
+/// Where a test may kill the process (`iono_telemetry::fail_point`).
+pub const FAIL_POINTS: &[&str] = &[
+    "kubernetes.after_space",
+    "kubernetes.mid_send",
+    "kubernetes.before_sign",
+    "kubernetes.mid_update",
+    "kubernetes.mid_restart",
+    "kubernetes.mid_remove",
+    "kubernetes.after_pods",
+    "kubernetes.after_manifest",
+];

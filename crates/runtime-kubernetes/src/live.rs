@@ -1,45 +1,28 @@
 //! What the cluster has of ours at this moment, followed by watches: looking costs the API server nothing, and whoever
-//! waits for something hears of it at once. While a watch is broken nothing is known.
+//! waits for something hears of it at once. While a watch is broken, or the cluster is silent, nothing is known.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fmt::Debug;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt};
 use iono_primitives::LeaseId;
 use iono_runtime::RuntimeError;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Container, Namespace, Node, Pod, PodSpec, PodStatus, Secret};
-use kube::api::Api;
-use kube::runtime::reflector::store::Writer;
-use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::utils::Backoff;
-use kube::runtime::watcher::{self, Event, watcher};
-use kube::runtime::{WatchStreamExt, reflector};
-use kube::{Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
-use tokio::sync::{mpsc, watch};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Secret};
+use kube::Resource;
+use kube::runtime::reflector;
+use kube::runtime::reflector::Store;
+use tokio::sync::watch;
 
-use crate::cluster::words;
-use crate::names::{Names, key, lease_of};
+use crate::names::lease_of;
 use crate::observe::Listed;
+use crate::watches::Writers;
 
 /// How long a fresh watch may take to tell what there is.
 const FIRST: Duration = Duration::from_secs(15);
 /// Kinds that are watched.
 const KINDS: usize = 8;
-
-/// How a pod changed.
-#[derive(Debug)]
-pub(crate) struct PodChange {
-    pub(crate) before: Option<Arc<Pod>>,
-    /// `None` when it is gone.
-    pub(crate) after: Option<Arc<Pod>>,
-}
 
 /// What is known.
 #[derive(Debug)]
@@ -53,46 +36,62 @@ pub(crate) struct Live {
     pub(crate) others: Store<Pod>,
     pub(crate) nodes: Store<Node>,
     manifests: Store<Secret>,
-    state: Arc<State>,
+    pub(crate) state: Arc<State>,
 }
 
 /// How the watches are.
 #[derive(Debug)]
-struct State {
-    watches: Mutex<HashMap<&'static str, Watched>>,
+pub(crate) struct State {
+    now: Mutex<Now>,
     /// Counts everything that is seen.
     version: watch::Sender<u64>,
+    /// Counts the times at which all watches began.
+    pub(crate) view: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Now {
+    watches: HashMap<&'static str, Watched>,
+    /// Why nothing can be said although no watch broke.
+    silence: Option<String>,
 }
 
 #[derive(Debug)]
-enum Watched {
+pub(crate) enum Watched {
     Complete,
     Broken(String),
 }
 
 impl State {
-    fn watches(&self) -> MutexGuard<'_, HashMap<&'static str, Watched>> {
-        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, kind: &'static str, watched: Option<Watched>) {
-        if let Some(watched) = watched {
-            self.watches().insert(kind, watched);
+    /// Something was seen by a watch that began with `view`.
+    pub(crate) fn note(&self, view: u64, kind: &'static str, watched: Option<Watched>) {
+        let mut now = self.now();
+        if view == *self.view.borrow()
+            && let Some(watched) = watched
+        {
+            now.watches.insert(kind, watched);
         }
+        drop(now);
         self.version.send_modify(|version| *version += 1);
     }
-}
 
-/// The writing ends of the stores.
-pub(crate) struct Writers {
-    namespaces: Writer<Namespace>,
-    deployments: Writer<Deployment>,
-    stateful_sets: Writer<StatefulSet>,
-    jobs: Writer<Job>,
-    pods: Writer<Pod>,
-    others: Writer<Pod>,
-    nodes: Writer<Node>,
-    manifests: Writer<Secret>,
+    /// Whether all is known; an error if nothing is.
+    fn standing(&self) -> Result<bool, RuntimeError> {
+        let now = self.now();
+        if let Some(why) = &now.silence {
+            return Err(RuntimeError::Unreachable(why.clone()));
+        }
+        for (kind, watched) in &now.watches {
+            if let Watched::Broken(why) = watched {
+                return Err(RuntimeError::Unreachable(format!("its {kind} cannot be watched: {why}")));
+            }
+        }
+        Ok(now.watches.len() == KINDS)
+    }
 }
 
 impl Live {
@@ -105,7 +104,11 @@ impl Live {
         let (others, w_others) = reflector::store();
         let (nodes, w_nodes) = reflector::store();
         let (manifests, w_manifests) = reflector::store();
-        let state = Arc::new(State { watches: Mutex::default(), version: watch::Sender::new(0) });
+        let state = Arc::new(State {
+            now: Mutex::default(),
+            version: watch::Sender::new(0),
+            view: watch::Sender::new(0),
+        });
         let live =
             Self { namespaces, deployments, stateful_sets, jobs, pods, others, nodes, manifests, state };
         let writers = Writers {
@@ -121,106 +124,63 @@ impl Live {
         (live, writers)
     }
 
-    /// Follows everything with the owner's labels until it is dropped; tells how pods change.
-    pub(crate) fn follow(
-        &self,
-        client: Client,
-        names: &Names,
-        space: &str,
-        writers: Writers,
-        changes: mpsc::UnboundedSender<PodChange>,
-    ) -> impl Future<Output = ()> + Send + use<> {
-        let ours = watcher::Config::default().labels(&names.selector());
-        let state = &self.state;
-        let pods = self.pods.clone();
-        let on_pod = move |event: &Event<Pod>| {
-            let change = match event {
-                Event::Apply(pod) | Event::InitApply(pod) => {
-                    PodChange { before: pods.get(&ObjectRef::from(pod)), after: Some(Arc::new(pod.clone())) }
-                }
-                Event::Delete(pod) => PodChange { before: Some(Arc::new(pod.clone())), after: None },
-                Event::Init | Event::InitDone => return,
-            };
-            // Nobody listens any more when the runtime is dropped.
-            let _ = changes.send(change);
-        };
-        let secrets: Api<Secret> = Api::namespaced(client.clone(), space);
-        let sealed = ours.clone().labels(&format!("{},{}", names.selector(), key("manifest")));
-        let others = watcher::Config::default().labels(&names.others());
-        let watches = (
-            one("namespaces", Api::all(client.clone()), &ours, writers.namespaces, state, whole, |_| {}),
-            one("deployments", Api::all(client.clone()), &ours, writers.deployments, state, whole, |_| {}),
-            one(
-                "stateful sets",
-                Api::all(client.clone()),
-                &ours,
-                writers.stateful_sets,
-                state,
-                whole,
-                |_| {},
-            ),
-            one("jobs", Api::all(client.clone()), &ours, writers.jobs, state, whole, |_| {}),
-            one("pods", Api::all(client.clone()), &ours, writers.pods, state, whole, on_pod),
-            one("other pods", Api::all(client.clone()), &others, writers.others, state, to_its_room, |_| {}),
-            one(
-                "nodes",
-                Api::all(client),
-                &watcher::Config::default(),
-                writers.nodes,
-                state,
-                without_images,
-                |_| {},
-            ),
-            one("manifests", secrets, &sealed, writers.manifests, state, whole, |_| {}),
-        );
-        async move {
-            tokio::join!(
-                watches.0, watches.1, watches.2, watches.3, watches.4, watches.5, watches.6, watches.7
-            );
+    /// Returns when all of it is known; at once in most cases.
+    pub(crate) async fn known(&self) -> Result<(), RuntimeError> {
+        let late = |_| Err(RuntimeError::Unreachable(format!("no answer within {} s", FIRST.as_secs())));
+        tokio::time::timeout(FIRST, self.until(|| true)).await.unwrap_or_else(late)
+    }
+
+    /// Returns when what is known satisfies `condition`.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Unreachable`] as soon as nothing is known: who waits for news must not take silence for an answer.
+    pub(crate) async fn until(&self, mut condition: impl FnMut() -> bool) -> Result<(), RuntimeError> {
+        let mut version = self.version();
+        loop {
+            version.borrow_and_update();
+            if self.state.standing()? && condition() {
+                return Ok(());
+            }
+            // The sender lives as long as this does.
+            let _ = version.changed().await;
         }
     }
 
-    /// Returns when all of it is known; at once in most cases.
-    pub(crate) async fn known(&self) -> Result<(), RuntimeError> {
-        let mut version = self.version();
-        let complete = async {
-            loop {
-                version.borrow_and_update();
-                {
-                    let watches = self.state.watches();
-                    let broken = watches.iter().find_map(|(kind, watched)| match watched {
-                        Watched::Broken(why) => Some(format!("its {kind} cannot be watched: {why}")),
-                        Watched::Complete => None,
-                    });
-                    if let Some(why) = broken {
-                        return Err(RuntimeError::Unreachable(why));
-                    }
-                    if watches.len() == KINDS {
-                        return Ok(());
-                    }
-                }
-                // The sender lives as long as this does.
-                let _ = version.changed().await;
-            }
+    /// What [`Self::begin_anew`] takes.
+    pub(crate) fn view(&self) -> u64 {
+        *self.state.view.borrow()
+    }
+
+    /// Forgets what watches said that began with `view`, and has them begin again.
+    pub(crate) fn begin_anew(&self, view: u64) {
+        let mut now = self.state.now();
+        let has_begun = self.state.view.send_if_modified(|current| {
+            let is_old = *current == view;
+            *current += u64::from(is_old);
+            is_old
+        });
+        if has_begun {
+            now.watches.clear();
+        }
+    }
+
+    /// The cluster answered as it should, or not.
+    pub(crate) fn heard(&self, error: Option<&RuntimeError>) {
+        let silence = match error {
+            Some(RuntimeError::Unreachable(why)) => Some(why.clone()),
+            _ => None,
         };
-        let late = |_| Err(RuntimeError::Unreachable(format!("no answer within {} s", FIRST.as_secs())));
-        tokio::time::timeout(FIRST, complete).await.unwrap_or_else(late)
+        let before = std::mem::replace(&mut self.state.now().silence, silence);
+        self.state.version.send_if_modified(|version| {
+            let is_news = before.is_some() || error.is_some();
+            *version += u64::from(is_news);
+            is_news
+        });
     }
 
     /// Changes whenever something does.
     pub(crate) fn version(&self) -> watch::Receiver<u64> {
         self.state.version.subscribe()
-    }
-
-    /// Waits until what is known satisfies `condition`; false when it does not in time.
-    pub(crate) async fn wait(&self, patience: Duration, mut condition: impl FnMut() -> bool) -> bool {
-        let mut version = self.version();
-        let satisfied = async {
-            while !condition() {
-                let _ = version.changed().await;
-            }
-        };
-        tokio::time::timeout(patience, satisfied).await.is_ok()
     }
 
     /// Everything, or everything of one lease.
@@ -244,83 +204,4 @@ impl Live {
                 .collect::<BTreeSet<_>>(),
         }
     }
-}
-
-/// Follows one kind.
-fn one<K>(
-    kind: &'static str,
-    api: Api<K>,
-    config: &watcher::Config,
-    mut writer: Writer<K>,
-    state: &Arc<State>,
-    trim: fn(&mut K),
-    on_event: impl Fn(&Event<K>) + Send + 'static,
-) -> BoxFuture<'static, ()>
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-{
-    let state = Arc::clone(state);
-    // Who wrote which field is as long as the rest together, and nobody here reads it.
-    let events = watcher(api, config.clone()).backoff(Again).modify(move |object| {
-        object.managed_fields_mut().clear();
-        trim(object);
-    });
-    async move {
-        let mut events = pin!(events);
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => {
-                    on_event(&event);
-                    writer.apply_watcher_event(&event);
-                    let complete = !matches!(event, Event::Init | Event::InitApply(_));
-                    state.note(kind, complete.then_some(Watched::Complete));
-                }
-                Err(error) => {
-                    let why = words(&error);
-                    tracing::debug!(kind, why, "a watch broke");
-                    state.note(kind, Some(Watched::Broken(why)));
-                }
-            }
-        }
-    }
-    .boxed()
-}
-
-fn whole<K>(_: &mut K) {}
-
-/// Leaves where a pod is and what it has set aside there.
-fn to_its_room(pod: &mut Pod) {
-    pod.metadata.annotations = None;
-    pod.status = pod.status.take().map(|status| PodStatus { phase: status.phase, ..PodStatus::default() });
-    pod.spec = pod.spec.take().map(|spec| PodSpec {
-        node_name: spec.node_name,
-        containers: spec
-            .containers
-            .into_iter()
-            .map(|one| Container { name: one.name, resources: one.resources, ..Container::default() })
-            .collect(),
-        ..PodSpec::default()
-    });
-}
-
-/// A node lists all that it ever pulled.
-fn without_images(node: &mut Node) {
-    if let Some(status) = &mut node.status {
-        status.images = None;
-    }
-}
-
-/// A broken watch is tried again every second: while it is broken nobody bids.
-struct Again;
-
-impl Iterator for Again {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        Some(Duration::from_secs(1))
-    }
-}
-
-impl Backoff for Again {
-    fn reset(&mut self) {}
 }

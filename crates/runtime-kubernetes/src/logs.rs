@@ -1,6 +1,8 @@
 //! Log lines: those that the cluster has of each pod, and the kept last ones of containers that are gone. The cluster
 //! does not tell standard output and standard error apart.
 
+use std::time::Duration;
+
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use futures::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
 use iono_primitives::LeaseId;
@@ -9,7 +11,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, LogParams};
 
-use crate::cluster::{ask, sort};
+use crate::cluster::{PATIENCE, ask, sort};
 use crate::inner::{Inner, name_of};
 use crate::names::label;
 use crate::observe::{Numbered, has_failed};
@@ -19,8 +21,8 @@ use crate::replica;
 const MOST: u32 = 10_000;
 /// Bytes of a line; longer ones come in pieces.
 const LONGEST: u64 = 64 * 1024;
-/// Seconds for a pod that was asked to end.
-const END: u64 = 120;
+/// For a pod that was asked to end.
+const END: Duration = Duration::from_secs(120);
 
 /// Which lines of a pod are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,7 +131,8 @@ impl Inner {
             Ok::<(), RuntimeError>(())
         };
         // Lines that came before a stream broke are worth keeping.
-        let read = tokio::time::timeout(std::time::Duration::from_secs(END), read).await;
+        let patience = if which == Which::UntilTheEnd { END } else { PATIENCE };
+        let read = tokio::time::timeout(patience, read).await;
         if let Ok(Err(error)) = read {
             tracing::debug!(%lease, pod = name_of(pod), %error, "some last log lines are lost");
         }

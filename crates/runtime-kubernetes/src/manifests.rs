@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use iono_primitives::LeaseId;
 use iono_runtime::RuntimeError;
 use iono_runtime::api::MAX_SEALED_MANIFEST;
+use iono_telemetry::fail_point;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -55,6 +56,7 @@ impl Inner {
             }
             other => drop(other?),
         }
+        fail_point("kubernetes.after_manifest");
         self.wait("the cluster takes the manifest", TOLD, || {
             self.live.listed(Some(lease)).manifests.contains(&lease)
         })

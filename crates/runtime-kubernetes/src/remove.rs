@@ -66,6 +66,7 @@ impl Inner {
         // Their records go at once: the kubelet would take its time.
         or_gone(ask(pods.delete_collection(&within(0), &all)).await)?;
         self.wait("the lease's pods end", PODS, || self.live.listed(Some(lease)).pods.is_empty()).await?;
+        fail_point("kubernetes.after_pods");
         or_gone(ask(spaces.delete(&space, &background)).await)?;
         self.wait("the lease's namespace goes", SPACE, || self.live.listed(Some(lease)).namespaces.is_empty())
             .await

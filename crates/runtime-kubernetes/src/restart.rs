@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use iono_primitives::LeaseId;
 use iono_runtime::{Port, Protocol, RestartPolicy, RuntimeError, Service, Switchboard, now};
+use iono_telemetry::fail_point;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
@@ -44,6 +45,7 @@ impl Inner {
                 "Job" => self.again(lease, set, &stamp).await?,
                 _ => self.stamp(lease, set, &stamp).await?,
             };
+            fail_point("kubernetes.mid_restart");
             self.settle_service(lease, &as_service(set), &template, switch).await?;
         }
         Ok(())

@@ -1,7 +1,6 @@
 //! The runtime as the provider sees it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::StreamExt;
@@ -15,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::inner::Inner;
-use crate::live::Writers;
+use crate::watches::Writers;
 use crate::{KubernetesConfig, tell};
 
 /// Leases on Kubernetes. Cheap to clone; its watches end with the last clone.
@@ -38,18 +37,9 @@ impl KubernetesRuntime {
 }
 
 async fn watch(inner: Arc<Inner>, writers: Writers) {
-    let client = loop {
-        match inner.cluster.client().await {
-            Ok(client) => break client,
-            Err(error) => {
-                tracing::error!(%error, "the cluster's configuration cannot be used");
-                tokio::time::sleep(Duration::from_secs(5)).await;
-            }
-        }
-    };
     let (sender, changes) = mpsc::unbounded_channel();
-    let watches = inner.live.follow(client, &inner.names, &inner.config.namespace, writers, sender);
-    tokio::join!(watches, tell::follow(Arc::clone(&inner), changes));
+    let watches = inner.live.follow(&inner.cluster, &inner.names, &inner.config.namespace, writers, sender);
+    tokio::join!(watches, tell::follow(Arc::clone(&inner), changes), inner.keep_in_sight());
 }
 
 #[async_trait]

@@ -11,6 +11,7 @@ use iono_primitives::LeaseId;
 use iono_runtime::{
     ExitReason, Protocol, ReplicaState, RestartPolicy, RuntimeError, Service, Switchboard, Workload,
 };
+use iono_telemetry::fail_point;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -176,6 +177,9 @@ impl Inner {
         }
         let gated = |pod: &&Arc<Pod>| is_gated(pod);
         join_all(leave.iter().map(|pod| self.gate(lease, pod, false))).await;
+        if !leave.is_empty() {
+            fail_point("kubernetes.mid_update");
+        }
         let opened = ready.iter().filter(gated).filter(|pod| !is_open(pod));
         join_all(opened.map(|pod| self.gate(lease, pod, true))).await.into_iter().collect()
     }

@@ -10,10 +10,10 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use crate::inner::{Inner, name_of};
-use crate::live::PodChange;
 use crate::logs::Which;
 use crate::names::{label, lease_of};
 use crate::settle::{is_gated, is_open, serves};
+use crate::watches::PodChange;
 use crate::{observe, replica};
 
 /// Tells what happens until the runtime is dropped.
@@ -55,9 +55,16 @@ fn last_words(before: Option<&Pod>, after: &Pod) -> Option<Which> {
 }
 
 impl Inner {
-    /// Lets the cluster count a pod, unless an update of its lease does that in its own time.
+    /// Lets the cluster count a pod, unless an update of its lease does that in its own time. One that was cut off waits for
+    /// whoever goes on with it: the cluster would end old replicas that the router still sends to.
     async fn count(&self, lease: LeaseId, pod: &Pod) {
         let Some(_turn) = self.turns.try_take(lease) else { return };
+        let service = label(&pod.metadata, "service").unwrap_or_default();
+        let generation = |pod: &Pod| label(&pod.metadata, "template").map(str::to_owned);
+        let mut peers = self.live.listed(Some(lease)).replicas(lease, service).into_iter();
+        if peers.any(|one| !observe::has_failed(&one.pod) && generation(&one.pod) != generation(pod)) {
+            return;
+        }
         if let Err(error) = self.gate(lease, pod, true).await {
             tracing::warn!(%lease, pod = name_of(pod), %error, "a replica that serves is not counted yet");
         }

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use futures::FutureExt;
@@ -23,7 +23,8 @@ const PROCESSES: usize = 256;
 pub(crate) struct Cluster {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) config: Config,
-    runtime: Arc<KubernetesRuntime>,
+    /// Made when it is asked for: tests of two runtimes want no third one to lend a hand.
+    runtime: OnceLock<Arc<KubernetesRuntime>>,
 }
 
 /// The owner of everything that this process makes.
@@ -77,8 +78,7 @@ impl Cluster {
         // Reads files alone, yet as a future.
         let config = Config::from_custom_kubeconfig(kubeconfig, &options).now_or_never().unwrap().unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let runtime = Arc::new(KubernetesRuntime::new(config.clone(), settings(dir.path())));
-        Self { dir, config, runtime }
+        Self { dir, config, runtime: OnceLock::new() }
     }
 }
 
@@ -95,7 +95,8 @@ pub(crate) fn settings(dir: &Path) -> KubernetesConfig {
 #[async_trait]
 impl Harness for Cluster {
     fn runtime(&self) -> Arc<dyn Runtime> {
-        Arc::clone(&self.runtime) as Arc<dyn Runtime>
+        let make = || Arc::new(KubernetesRuntime::new(self.config.clone(), settings(self.dir.path())));
+        Arc::clone(self.runtime.get_or_init(make)) as Arc<dyn Runtime>
     }
 
     fn forgetful(&self) -> Arc<dyn Runtime> {

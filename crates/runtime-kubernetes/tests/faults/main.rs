@@ -1,0 +1,11 @@
+//! What goes wrong around the runtime on a real cluster: the way to it, the cluster itself, its nodes, this machine's disk
+//! and the process.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod kills;
+mod outage;
+mod proxy;
+mod support;
