@@ -75,7 +75,8 @@ impl Inner {
         if !ending(before) {
             return Ok(());
         }
-        self.wait("the lease's old namespace goes", GONE, || !ending(&self.live.listed(Some(lease)))).await
+        self.wait(lease, "the lease's old namespace goes", GONE, || !ending(&self.live.listed(Some(lease))))
+            .await
     }
 
     /// What cannot be changed in place goes first, and so do replicas that must not meet their successors.
@@ -119,7 +120,7 @@ impl Inner {
             let pods = listed.pods.iter().any(|pod| label(&pod.metadata, "service") == Some(&object.name));
             pods || listed.has(set.kind, &object.name)
         };
-        self.wait(&format!("service `{}` ends", object.name), GONE, || !is_there()).await
+        self.wait(lease, &format!("service `{}` ends", object.name), GONE, || !is_there()).await
     }
 
     /// Sends everything: the namespace first, what pods need next, what makes pods last.
@@ -142,7 +143,7 @@ impl Inner {
             let now = self.live.listed(Some(lease));
             !now.namespaces.is_empty() && stands(objects, &now)
         };
-        self.wait("the cluster takes the lease's objects", GONE, told).await
+        self.wait(lease, "the cluster takes the lease's objects", GONE, told).await
     }
 
     /// Removes what the workload no longer names.
@@ -204,7 +205,7 @@ impl Inner {
         let patch = json!({"metadata": {"annotations": {key("manifest"): hash}}});
         let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         ask(api.patch(&self.names.namespace(lease), &params, &Patch::Merge(patch))).await?;
-        self.wait("the cluster takes the manifest's hash", GONE, is_signed).await
+        self.wait(lease, "the cluster takes the manifest's hash", GONE, is_signed).await
     }
 }
 

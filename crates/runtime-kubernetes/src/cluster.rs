@@ -88,6 +88,7 @@ pub(crate) fn or_gone<T>(result: Result<T, RuntimeError>) -> Result<(), RuntimeE
 
 /// An answer within the time that a healthy cluster needs.
 pub(crate) async fn ask<T>(answer: impl Future<Output = kube::Result<T>>) -> Result<T, RuntimeError> {
+    metrics::counter!("iono_kubernetes_requests_total").increment(1);
     match tokio::time::timeout(PATIENCE, answer).await {
         Ok(answer) => answer.map_err(sort),
         Err(_) => Err(RuntimeError::Unreachable(format!("no answer within {} s", PATIENCE.as_secs()))),

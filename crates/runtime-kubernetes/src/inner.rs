@@ -110,15 +110,16 @@ impl Inner {
         pod.ok_or_else(|| RuntimeError::NotFound(format!("no replica of service `{service}` is running")))
     }
 
-    /// Waits until the cluster is as `condition` says.
+    /// Waits until what the cluster has of a lease is as `condition` says.
     pub(crate) async fn wait(
         &self,
+        lease: LeaseId,
         what: &str,
         patience: Duration,
         condition: impl FnMut() -> bool,
     ) -> Result<(), RuntimeError> {
         let late = |_| Err(RuntimeError::Engine(format!("{what}: not within {} s", patience.as_secs())));
-        tokio::time::timeout(patience, self.live.until(condition)).await.unwrap_or_else(late)
+        tokio::time::timeout(patience, self.live.until(lease, condition)).await.unwrap_or_else(late)
     }
 }
 

@@ -26,7 +26,7 @@ impl Inner {
                 machines.insert(machine.name.clone(), machine);
             }
         }
-        for pod in self.live.pods.state().into_iter().chain(self.live.others.state()) {
+        for pod in self.live.pods.all().into_iter().chain(self.live.others.state()) {
             let Some((node, taken)) = taken(&pod, &self.config.gpu_resource) else { continue };
             let Some(machine) = machines.get_mut(node) else { continue };
             let ours = label(&pod.metadata, "owner") == Some(self.names.short());

@@ -19,6 +19,7 @@ mod cluster;
 mod config;
 mod copy;
 mod exec;
+mod index;
 mod inner;
 mod inventory;
 mod live;

@@ -1,7 +1,7 @@
 //! What the cluster has of ours at this moment, followed by watches: looking costs the API server nothing, and whoever
 //! waits for something hears of it at once. While a watch is broken, or the cluster is silent, nothing is known.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use kube::runtime::reflector;
 use kube::runtime::reflector::Store;
 use tokio::sync::watch;
 
+use crate::index::Index;
 use crate::names::lease_of;
 use crate::observe::Listed;
 use crate::watches::Writers;
@@ -27,15 +28,15 @@ const KINDS: usize = 8;
 /// What is known.
 #[derive(Debug)]
 pub(crate) struct Live {
-    pub(crate) namespaces: Store<Namespace>,
-    pub(crate) deployments: Store<Deployment>,
-    pub(crate) stateful_sets: Store<StatefulSet>,
-    pub(crate) jobs: Store<Job>,
-    pub(crate) pods: Store<Pod>,
+    pub(crate) namespaces: Index<Namespace>,
+    pub(crate) deployments: Index<Deployment>,
+    pub(crate) stateful_sets: Index<StatefulSet>,
+    pub(crate) jobs: Index<Job>,
+    pub(crate) pods: Arc<Index<Pod>>,
+    pub(crate) manifests: Index<Secret>,
     /// Pods of everybody else, without what nobody here reads.
     pub(crate) others: Store<Pod>,
     pub(crate) nodes: Store<Node>,
-    manifests: Store<Secret>,
     pub(crate) state: Arc<State>,
 }
 
@@ -43,8 +44,10 @@ pub(crate) struct Live {
 #[derive(Debug)]
 pub(crate) struct State {
     now: Mutex<Now>,
-    /// Counts everything that is seen.
+    /// Counts the changes of what can be said at all.
     version: watch::Sender<u64>,
+    /// Counts the changes of leases that somebody waits for, those of `version` included.
+    leases: Mutex<HashMap<LeaseId, watch::Sender<u64>>>,
     /// Counts the times at which all watches began.
     pub(crate) view: watch::Sender<u64>,
 }
@@ -56,7 +59,7 @@ struct Now {
     silence: Option<String>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Watched {
     Complete,
     Broken(String),
@@ -67,16 +70,47 @@ impl State {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Something was seen by a watch that began with `view`.
-    pub(crate) fn note(&self, view: u64, kind: &'static str, watched: Option<Watched>) {
+    /// Something of these leases was seen by a watch that began with `view`.
+    pub(crate) fn note(
+        &self,
+        view: u64,
+        kind: &'static str,
+        watched: Option<Watched>,
+        leases: &HashSet<LeaseId>,
+    ) {
         let mut now = self.now();
-        if view == *self.view.borrow()
-            && let Some(watched) = watched
-        {
-            now.watches.insert(kind, watched);
-        }
+        let is_news = match watched {
+            Some(watched) if view == *self.view.borrow() => {
+                now.watches.get(kind) != Some(&watched) && {
+                    now.watches.insert(kind, watched);
+                    true
+                }
+            }
+            _ => false,
+        };
         drop(now);
+        if is_news {
+            self.stir();
+        } else {
+            self.wake(|lease| leases.contains(lease));
+        }
+    }
+
+    /// What can be said at all has changed.
+    fn stir(&self) {
         self.version.send_modify(|version| *version += 1);
+        self.wake(|_| true);
+    }
+
+    /// Tells those who wait for leases.
+    fn wake(&self, whom: impl Fn(&LeaseId) -> bool) {
+        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        leases.retain(|lease, sender| {
+            if whom(lease) {
+                sender.send_modify(|version| *version += 1);
+            }
+            sender.receiver_count() > 0
+        });
     }
 
     /// Whether all is known; an error if nothing is.
@@ -96,54 +130,45 @@ impl State {
 
 impl Live {
     pub(crate) fn new() -> (Self, Writers) {
-        let (namespaces, w_namespaces) = reflector::store();
-        let (deployments, w_deployments) = reflector::store();
-        let (stateful_sets, w_stateful_sets) = reflector::store();
-        let (jobs, w_jobs) = reflector::store();
-        let (pods, w_pods) = reflector::store();
         let (others, w_others) = reflector::store();
         let (nodes, w_nodes) = reflector::store();
-        let (manifests, w_manifests) = reflector::store();
         let state = Arc::new(State {
             now: Mutex::default(),
             version: watch::Sender::new(0),
+            leases: Mutex::default(),
             view: watch::Sender::new(0),
         });
-        let live =
-            Self { namespaces, deployments, stateful_sets, jobs, pods, others, nodes, manifests, state };
-        let writers = Writers {
-            namespaces: w_namespaces,
-            deployments: w_deployments,
-            stateful_sets: w_stateful_sets,
-            jobs: w_jobs,
-            pods: w_pods,
-            others: w_others,
-            nodes: w_nodes,
-            manifests: w_manifests,
+        let live = Self {
+            namespaces: Index::default(),
+            deployments: Index::default(),
+            stateful_sets: Index::default(),
+            jobs: Index::default(),
+            pods: Arc::default(),
+            manifests: Index::default(),
+            others,
+            nodes,
+            state,
         };
-        (live, writers)
+        (live, Writers { others: w_others, nodes: w_nodes })
     }
 
     /// Returns when all of it is known; at once in most cases.
     pub(crate) async fn known(&self) -> Result<(), RuntimeError> {
         let late = |_| Err(RuntimeError::Unreachable(format!("no answer within {} s", FIRST.as_secs())));
-        tokio::time::timeout(FIRST, self.until(|| true)).await.unwrap_or_else(late)
+        let known = wait(self.state.version.subscribe(), || self.state.standing());
+        tokio::time::timeout(FIRST, known).await.unwrap_or_else(late)
     }
 
-    /// Returns when what is known satisfies `condition`.
+    /// Returns when what is known of a lease satisfies `condition`.
     ///
     /// # Errors
     /// [`RuntimeError::Unreachable`] as soon as nothing is known: who waits for news must not take silence for an answer.
-    pub(crate) async fn until(&self, mut condition: impl FnMut() -> bool) -> Result<(), RuntimeError> {
-        let mut version = self.version();
-        loop {
-            version.borrow_and_update();
-            if self.state.standing()? && condition() {
-                return Ok(());
-            }
-            // The sender lives as long as this does.
-            let _ = version.changed().await;
-        }
+    pub(crate) async fn until(
+        &self,
+        lease: LeaseId,
+        mut condition: impl FnMut() -> bool,
+    ) -> Result<(), RuntimeError> {
+        wait(self.version(lease), || Ok(self.state.standing()? && condition())).await
     }
 
     /// What [`Self::begin_anew`] takes.
@@ -171,25 +196,24 @@ impl Live {
             _ => None,
         };
         let before = std::mem::replace(&mut self.state.now().silence, silence);
-        self.state.version.send_if_modified(|version| {
-            let is_news = before.is_some() || error.is_some();
-            *version += u64::from(is_news);
-            is_news
-        });
+        if before.is_some() || error.is_some() {
+            self.state.stir();
+        }
     }
 
-    /// Changes whenever something does.
-    pub(crate) fn version(&self) -> watch::Receiver<u64> {
-        self.state.version.subscribe()
+    /// Changes whenever something of a lease does, or what can be said at all.
+    pub(crate) fn version(&self, lease: LeaseId) -> watch::Receiver<u64> {
+        let mut leases = self.state.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        leases.entry(lease).or_insert_with(|| watch::Sender::new(0)).subscribe()
     }
 
     /// Everything, or everything of one lease.
     pub(crate) fn listed(&self, lease: Option<LeaseId>) -> Listed {
-        fn of<K>(store: &Store<K>, lease: Option<LeaseId>) -> Vec<Arc<K>>
+        fn of<K>(index: &Index<K>, lease: Option<LeaseId>) -> Vec<Arc<K>>
         where
             K: Resource<DynamicType = ()> + Clone + 'static,
         {
-            store.state_filter(|object| lease.is_none() || lease_of(object.meta()) == lease)
+            lease.map_or_else(|| index.all(), |lease| index.of(lease))
         }
         let manifests = of(&self.manifests, lease);
         Listed {
@@ -203,5 +227,20 @@ impl Live {
                 .filter_map(|secret| lease_of(&secret.metadata))
                 .collect::<BTreeSet<_>>(),
         }
+    }
+}
+
+/// Returns when `condition` holds; it is looked at whenever the version changes.
+async fn wait(
+    mut version: watch::Receiver<u64>,
+    mut condition: impl FnMut() -> Result<bool, RuntimeError>,
+) -> Result<(), RuntimeError> {
+    loop {
+        version.borrow_and_update();
+        if condition()? {
+            return Ok(());
+        }
+        // The sender is forgotten only when nobody waits any more.
+        let _ = version.changed().await;
     }
 }

@@ -57,7 +57,7 @@ impl Inner {
             other => drop(other?),
         }
         fail_point("kubernetes.after_manifest");
-        self.wait("the cluster takes the manifest", TOLD, || {
+        self.wait(lease, "the cluster takes the manifest", TOLD, || {
             self.live.listed(Some(lease)).manifests.contains(&lease)
         })
         .await
@@ -85,7 +85,9 @@ impl Inner {
     /// Removes the stored manifest of a lease.
     pub(crate) async fn remove_manifest(&self, lease: LeaseId) -> Result<(), RuntimeError> {
         or_gone(ask(self.secrets().await?.delete(&self.manifest_of(lease), &DeleteParams::default())).await)?;
-        self.wait("the stored manifest goes", TOLD, || self.live.listed(Some(lease)).manifests.is_empty())
-            .await
+        self.wait(lease, "the stored manifest goes", TOLD, || {
+            self.live.listed(Some(lease)).manifests.is_empty()
+        })
+        .await
     }
 }

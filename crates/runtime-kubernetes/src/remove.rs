@@ -62,14 +62,17 @@ impl Inner {
             |seconds| DeleteParams { grace_period_seconds: Some(seconds), ..DeleteParams::default() };
         or_gone(ask(pods.delete_collection(&within(GRACE), &all)).await)?;
         let have_ended = || self.live.listed(Some(lease)).pods.iter().all(|pod| !runs(pod));
-        self.wait("the lease's processes end", PODS, have_ended).await?;
+        self.wait(lease, "the lease's processes end", PODS, have_ended).await?;
         // Their records go at once: the kubelet would take its time.
         or_gone(ask(pods.delete_collection(&within(0), &all)).await)?;
-        self.wait("the lease's pods end", PODS, || self.live.listed(Some(lease)).pods.is_empty()).await?;
+        self.wait(lease, "the lease's pods end", PODS, || self.live.listed(Some(lease)).pods.is_empty())
+            .await?;
         fail_point("kubernetes.after_pods");
         or_gone(ask(spaces.delete(&space, &background)).await)?;
-        self.wait("the lease's namespace goes", SPACE, || self.live.listed(Some(lease)).namespaces.is_empty())
-            .await
+        self.wait(lease, "the lease's namespace goes", SPACE, || {
+            self.live.listed(Some(lease)).namespaces.is_empty()
+        })
+        .await
     }
 }
 

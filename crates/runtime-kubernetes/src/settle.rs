@@ -115,7 +115,7 @@ impl Inner {
         switch: &dyn Switchboard,
     ) -> Result<(), RuntimeError> {
         let start = Instant::now();
-        let mut version = self.live.version();
+        let mut version = self.live.version(lease);
         let mut told: Option<Vec<IpAddr>> = None;
         loop {
             version.borrow_and_update();
@@ -211,7 +211,7 @@ impl Inner {
         let (stay, leave) = serving.split_at(serving.len().min(service.replicas as usize));
         switch.route(lease, &service.name, &addresses(stay), service.drain).await;
         join_all(leave.iter().map(|pod| self.gate(lease, pod, false))).await;
-        self.wait("replicas that are too many leave", TICK * 10, || {
+        self.wait(lease, "replicas that are too many leave", TICK * 10, || {
             let now = self.live.listed(Some(lease)).replicas(lease, &service.name);
             leave.iter().all(|pod| {
                 now.iter()

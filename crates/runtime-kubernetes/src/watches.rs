@@ -8,19 +8,18 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
-use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Container, Namespace, Node, Pod, PodSpec, PodStatus, Secret};
+use iono_primitives::LeaseId;
+use k8s_openapi::api::core::v1::{Container, Node, Pod, PodSpec, PodStatus};
 use kube::api::Api;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
-use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use crate::cluster::{Cluster, words};
+use crate::index::Index;
 use crate::live::{Live, State, Watched};
 use crate::names::{Names, key};
 
@@ -37,16 +36,10 @@ pub(crate) struct PodChange {
     pub(crate) after: Option<Arc<Pod>>,
 }
 
-/// The writing ends of the stores.
+/// The writing ends of the stores of what belongs to no lease.
 pub(crate) struct Writers {
-    pub(crate) namespaces: Writer<Namespace>,
-    pub(crate) deployments: Writer<Deployment>,
-    pub(crate) stateful_sets: Writer<StatefulSet>,
-    pub(crate) jobs: Writer<Job>,
-    pub(crate) pods: Writer<Pod>,
     pub(crate) others: Writer<Pod>,
     pub(crate) nodes: Writer<Node>,
-    pub(crate) manifests: Writer<Secret>,
 }
 
 /// What to watch, and for whom.
@@ -79,7 +72,12 @@ impl Live {
                 },
                 Err(error) => {
                     tracing::error!(%error, "the cluster's configuration cannot be used");
-                    self.state.note(view, "objects", Some(Watched::Broken(error.to_string())));
+                    self.state.note(
+                        view,
+                        "objects",
+                        Some(Watched::Broken(error.to_string())),
+                        &HashSet::new(),
+                    );
                     tokio::time::sleep(AGAIN).await;
                 }
             }
@@ -92,27 +90,50 @@ impl Live {
         let ours = all.clone().labels(&selector);
         let sealed = all.clone().labels(&format!("{selector},{}", key("manifest")));
         let others = all.clone().labels(&scope.names.others());
-        let on_pod = tell(self.pods.clone(), scope.changes.clone());
-        let (space, w, at) = (scope.space, writers, (&*self.state, view));
+        let Writers { others: w_others, nodes: w_nodes } = writers;
+        let mut tell = tell(Arc::clone(&self.pods), scope.changes.clone());
+        let on_pod = |event: &Event<Pod>| {
+            tell(event);
+            self.pods.take(event)
+        };
+        let (space, at) = (scope.space, (&*self.state, view));
         tokio::join!(
-            one("namespaces", Api::all(client.clone()), &ours, &mut w.namespaces, at, whole, |_| {}),
-            one("deployments", Api::all(client.clone()), &ours, &mut w.deployments, at, whole, |_| {}),
-            one("stateful sets", Api::all(client.clone()), &ours, &mut w.stateful_sets, at, whole, |_| {}),
-            one("jobs", Api::all(client.clone()), &ours, &mut w.jobs, at, whole, |_| {}),
-            one("pods", Api::all(client.clone()), &ours, &mut w.pods, at, whole, on_pod),
-            one("other pods", Api::all(client.clone()), &others, &mut w.others, at, to_its_room, |_| {}),
-            one("nodes", Api::all(client.clone()), &all, &mut w.nodes, at, without_images, |_| {}),
-            one("manifests", Api::namespaced(client, space), &sealed, &mut w.manifests, at, whole, |_| {}),
+            one("namespaces", Api::all(client.clone()), &ours, at, whole, |event| self
+                .namespaces
+                .take(event)),
+            one("deployments", Api::all(client.clone()), &ours, at, whole, |event| self
+                .deployments
+                .take(event)),
+            one("stateful sets", Api::all(client.clone()), &ours, at, whole, |event| {
+                self.stateful_sets.take(event)
+            }),
+            one("jobs", Api::all(client.clone()), &ours, at, whole, |event| self.jobs.take(event)),
+            one("pods", Api::all(client.clone()), &ours, at, whole, on_pod),
+            one("other pods", Api::all(client.clone()), &others, at, to_its_room, into(w_others)),
+            one("nodes", Api::all(client.clone()), &all, at, without_images, into(w_nodes)),
+            one("manifests", Api::namespaced(client, space), &sealed, at, whole, |event| {
+                self.manifests.take(event)
+            }),
         );
     }
 }
 
+/// Puts what belongs to no lease into its store.
+fn into<K>(writer: &mut Writer<K>) -> impl FnMut(&Event<K>) -> HashSet<LeaseId> + Send
+where
+    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+{
+    |event| {
+        writer.apply_watcher_event(event);
+        HashSet::new()
+    }
+}
+
 /// Tells how pods change, before the store does; also of those that went while nobody watched.
-fn tell(pods: Store<Pod>, changes: mpsc::UnboundedSender<PodChange>) -> impl FnMut(&Event<Pod>) + Send {
+fn tell(pods: Arc<Index<Pod>>, changes: mpsc::UnboundedSender<PodChange>) -> impl FnMut(&Event<Pod>) + Send {
     let mut listed = HashSet::new();
     move |event| {
-        let before =
-            |pod: &Pod| pods.get(&ObjectRef::from(pod)).filter(|old| old.metadata.uid == pod.metadata.uid);
+        let before = |pod: &Pod| pods.like(pod).filter(|old| old.metadata.uid == pod.metadata.uid);
         // Nobody listens any more when the runtime is dropped.
         let send = |before, after| drop(changes.send(PodChange { before, after }));
         match event {
@@ -124,7 +145,7 @@ fn tell(pods: Store<Pod>, changes: mpsc::UnboundedSender<PodChange>) -> impl FnM
                 send(before(pod), Some(Arc::new(pod.clone())));
             }
             Event::InitDone => {
-                for gone in pods.state_filter(|pod| !listed.contains(&pod.metadata.uid)) {
+                for gone in pods.all().into_iter().filter(|pod| !listed.contains(&pod.metadata.uid)) {
                     send(Some(gone), None);
                 }
             }
@@ -137,10 +158,9 @@ fn one<'a, K>(
     kind: &'static str,
     api: Api<K>,
     config: &'a watcher::Config,
-    writer: &'a mut Writer<K>,
     (state, view): (&'a State, u64),
     trim: fn(&mut K),
-    mut on_event: impl FnMut(&Event<K>) + Send + 'a,
+    mut take: impl FnMut(&Event<K>) -> HashSet<LeaseId> + Send + 'a,
 ) -> BoxFuture<'a, ()>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
@@ -156,17 +176,16 @@ where
             let why = loop {
                 match events.next().await {
                     Some(Ok(event)) => {
-                        on_event(&event);
-                        writer.apply_watcher_event(&event);
+                        let leases = take(&event);
                         let complete = !matches!(event, Event::Init | Event::InitApply(_));
-                        state.note(view, kind, complete.then_some(Watched::Complete));
+                        state.note(view, kind, complete.then_some(Watched::Complete), &leases);
                     }
                     Some(Err(error)) => break words(&error),
                     None => break "it ended".to_owned(),
                 }
             };
             tracing::debug!(kind, why, "a watch broke");
-            state.note(view, kind, Some(Watched::Broken(why)));
+            state.note(view, kind, Some(Watched::Broken(why)), &HashSet::new());
             // One that is resumed would say nothing until something happens: it begins anew.
             tokio::time::sleep(AGAIN).await;
         }
