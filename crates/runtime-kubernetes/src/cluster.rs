@@ -7,7 +7,7 @@ use iono_runtime::RuntimeError;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::{Client, Config};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::objects::Object;
 
@@ -18,12 +18,17 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// A connection that is silent for so long is dead: watches are opened anew more often (see `watches`).
 const DEAD: Duration = Duration::from_secs(40);
 
+/// Objects that are sent at once.
+const AT_ONCE: usize = 32;
+
 /// A cluster.
 pub(crate) struct Cluster {
     config: Config,
     /// The file that remembers which cluster this is.
     pub(crate) known: PathBuf,
     pub(crate) held: Mutex<Held>,
+    /// Objects under way at once: an API server refuses a flood, and everybody else waits behind it.
+    sending: Semaphore,
 }
 
 /// What is held of a cluster, until it shows to be of no use.
@@ -98,7 +103,7 @@ pub(crate) async fn ask<T>(answer: impl Future<Output = kube::Result<T>>) -> Res
 impl Cluster {
     /// The cluster at `config`; `known` is the file that remembers it.
     pub(crate) fn new(config: Config, known: PathBuf) -> Self {
-        Self { config, known, held: Mutex::default() }
+        Self { config, known, held: Mutex::default(), sending: Semaphore::new(AT_ONCE) }
     }
 
     /// Clients that share no connection with others.
@@ -130,6 +135,8 @@ impl Cluster {
 
     /// Makes an object what it shall be (server-side apply).
     pub(crate) async fn apply(&self, object: &Object) -> Result<DynamicObject, RuntimeError> {
+        // It is never closed.
+        let _permit = self.sending.acquire().await;
         let api = self.api_of(object).await?;
         let params = PatchParams::apply(MANAGER).force();
         let refused = |error| match error {

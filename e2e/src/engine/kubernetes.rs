@@ -23,7 +23,11 @@ const NAMES: &str = "10.245.0.1";
 const KINDS: &str =
     "deployments,statefulsets,jobs,pods,persistentvolumeclaims,services,networkpolicies,secrets,namespaces";
 
-fn kubeconfig() -> Result<PathBuf> {
+/// The file of `KUBECONFIG`, or that of the project's test cluster.
+///
+/// # Errors
+/// When there is none.
+pub fn kubeconfig() -> Result<PathBuf> {
     let cache = || {
         let cache = std::env::var_os("IONO_CACHE").map(PathBuf::from);
         cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/ionosphere")))

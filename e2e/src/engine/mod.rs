@@ -4,6 +4,8 @@
 mod docker;
 mod kubernetes;
 
+pub use kubernetes::kubeconfig;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
