@@ -1,5 +1,6 @@
 //! From a workload to the objects that make it run, in the order in which they are applied.
 
+mod fits;
 mod network;
 mod pod;
 mod room;
@@ -46,6 +47,7 @@ pub fn of(
     carried: &Carried,
 ) -> Result<Vec<Object>, RuntimeError> {
     let scope = Scope { config, names, workload, carried };
+    workload.services.iter().try_for_each(fits::check)?;
     let mut objects = room::objects(&scope)?;
     objects.extend(network::objects(&scope)?);
     for service in &workload.services {
