@@ -44,7 +44,7 @@ impl Inner {
         let lease = workload.lease;
         self.in_sight().await?;
         let before = self.live.listed(Some(lease));
-        let carried = carried(workload, &before);
+        let carried = Carried { machines: self.machines().await?, ..carried(workload, &before) };
         let objects = objects::of(&self.config, &self.names, workload, &carried)?;
         let text: Vec<&serde_json::Value> = objects.iter().map(|object| &object.value).collect();
         let text = serde_json::to_vec(&text).map_err(|error| RuntimeError::Refused(error.to_string()))?;

@@ -14,7 +14,7 @@ use kube::api::Api;
 use crate::cluster::Cluster;
 use crate::live::{Live, Writers};
 use crate::observe::Numbered;
-use crate::{KubernetesConfig, Names, replica};
+use crate::{KubernetesConfig, Names, machines, replica};
 
 #[derive(Debug)]
 pub(crate) struct Inner {
@@ -30,6 +30,7 @@ pub(crate) struct Inner {
     /// Whether containers have a shell, by the ids of their pods.
     shells: Mutex<HashMap<String, bool>>,
     keeps_policies: AtomicBool,
+    pub(crate) machines: machines::Found,
 }
 
 impl Inner {
@@ -46,6 +47,7 @@ impl Inner {
             applied: Mutex::default(),
             shells: Mutex::default(),
             keeps_policies: AtomicBool::new(false),
+            machines: machines::Found::default(),
             names,
             config,
         };

@@ -6,7 +6,7 @@
 //!
 //! - [`objects`], [`Listed`]: from a workload to objects, and back from what a cluster lists; nothing of it talks.
 //! - `cluster`, `live`: the API server and what is known of it at each moment.
-//! - `apply`, `settle`, `restart`, `remove`: changes of a lease.
+//! - `apply` (with `machines`), `settle`, `restart`, `remove`: changes of a lease.
 //! - `logs`, `exec` (over `spdy`), `copy`, `tell`, `manifests`, `check`: the rest of [`iono_runtime::Runtime`].
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -20,6 +20,7 @@ mod exec;
 mod inner;
 mod live;
 mod logs;
+mod machines;
 mod manifests;
 mod names;
 pub mod objects;

@@ -6,7 +6,7 @@ mod pod;
 mod room;
 mod workload;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use iono_primitives::LeaseId;
 use iono_runtime::{RuntimeError, Workload};
@@ -58,13 +58,15 @@ pub fn of(
     Ok(objects)
 }
 
-/// What an earlier apply or restart decided and this one keeps, by service.
+/// What a lease's objects follow from beside its workload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Carried {
-    /// When fresh replicas were asked for.
+    /// When fresh replicas were asked for, by service.
     pub restarted: BTreeMap<String, String>,
-    /// The image with the digest of its first start.
+    /// The image with the digest of its first start, by service.
     pub images: BTreeMap<String, String>,
+    /// Public blocks that are the cluster's own: not the internet to a lease.
+    pub machines: BTreeSet<String>,
 }
 
 /// What every part needs.

@@ -9,7 +9,7 @@ mod limits;
 mod network;
 mod shell;
 mod state;
-mod support;
+pub mod support;
 mod update;
 
 use std::sync::Arc;

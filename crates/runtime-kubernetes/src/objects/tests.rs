@@ -117,6 +117,16 @@ fn nobody_is_reached_but_by_whom_the_manifest_names() {
 }
 
 #[test]
+fn the_clusters_own_machines_are_not_the_internet() {
+    let config = KubernetesConfig::new(Vault::new(&[1; 32], owner()), "data");
+    let workload = Workload { lease: LeaseId(9), manifest_hash: "ab".to_owned(), services: three() };
+    let carried = Carried { machines: ["203.0.113.5/32".to_owned()].into(), ..Carried::default() };
+    let objects = of(&config, &Names::new(&owner()), &workload, &carried).unwrap();
+    let internet = &find(&objects, "NetworkPolicy", "internet")["spec"]["egress"][0]["to"][0]["ipBlock"];
+    assert!(internet["except"].as_array().unwrap().contains(&json!("203.0.113.5/32")));
+}
+
+#[test]
 fn secrets_are_in_secrets_alone() {
     let mut service = Service::new("web", "img");
     service.env.insert("PASSWORD".to_owned(), Secret::new("swordfish"));

@@ -16,11 +16,12 @@ use crate::{
     RestartPolicy, Runtime, Secret, Service, Switchboard, Workload,
 };
 
-pub(super) const PORT: u16 = 8080;
+/// Where [`web`] listens.
+pub const PORT: u16 = 8080;
 pub(super) const HOST: &str = "app.example";
 
 /// A service that runs a line of shell.
-pub(super) fn shell(harness: &dyn Harness, name: &str, line: &str) -> Service {
+pub fn shell(harness: &dyn Harness, name: &str, line: &str) -> Service {
     let mut service = Service::new(name, harness.image());
     service.command = ["/bin/sh", "-c", line].map(str::to_owned).to_vec();
     // Many tests run at once on a small machine, and an engine may set aside what each asks for.
@@ -32,12 +33,12 @@ pub(super) fn shell(harness: &dyn Harness, name: &str, line: &str) -> Service {
 }
 
 /// A service that ends once.
-pub(super) fn job(harness: &dyn Harness, name: &str, line: &str) -> Service {
+pub fn job(harness: &dyn Harness, name: &str, line: &str) -> Service {
     Service { restart: RestartPolicy::Never, ..shell(harness, name, line) }
 }
 
 /// A web server that answers with a nonce from its environment and logs it.
-pub(super) fn web(harness: &dyn Harness, nonce: &str) -> Service {
+pub fn web(harness: &dyn Harness, nonce: &str) -> Service {
     let line = format!(
         "mkdir -p /www; echo body-$NONCE > /www/index.html; echo log-$NONCE; exec httpd -f -p {PORT} -h /www"
     );
@@ -47,7 +48,8 @@ pub(super) fn web(harness: &dyn Harness, nonce: &str) -> Service {
     service
 }
 
-pub(super) fn workload(lease: LeaseId, services: Vec<Service>) -> Workload {
+/// A workload whose hash follows from its services.
+pub fn workload(lease: LeaseId, services: Vec<Service>) -> Workload {
     let text = format!("{services:?}");
     let hash = text.bytes().fold(5_381u64, |hash, byte| hash.wrapping_mul(33) ^ u64::from(byte));
     Workload { lease, manifest_hash: format!("{hash:x}"), services }
@@ -91,7 +93,11 @@ impl Switchboard for Routed {
     }
 }
 
-pub(super) async fn get(address: SocketAddr, host: &str) -> Result<(u16, String), std::io::Error> {
+/// Status and body of `GET /` with this `Host`.
+///
+/// # Errors
+/// When nothing answers, or with something that is no HTTP.
+pub async fn get(address: SocketAddr, host: &str) -> Result<(u16, String), std::io::Error> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
@@ -103,7 +109,7 @@ pub(super) async fn get(address: SocketAddr, host: &str) -> Result<(u16, String)
 }
 
 /// Asks every 20 ms until the answer is `Some`.
-pub(super) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(answer) = ask().await {
@@ -114,40 +120,38 @@ pub(super) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Opti
     }
 }
 
-pub(super) async fn observed(runtime: &dyn Runtime, lease: LeaseId) -> Option<Observed> {
+/// What the runtime sees of a lease.
+pub async fn observed(runtime: &dyn Runtime, lease: LeaseId) -> Option<Observed> {
     let all = runtime.observe().await.expect("the engine answers");
     all.into_iter().find(|observed| observed.lease == lease)
 }
 
 /// The containers of a service.
-pub(super) async fn replicas(runtime: &dyn Runtime, lease: LeaseId, service: &str) -> Vec<Replica> {
+pub async fn replicas(runtime: &dyn Runtime, lease: LeaseId, service: &str) -> Vec<Replica> {
     let observed = observed(runtime, lease).await;
     let services = observed.map(|observed| observed.services).unwrap_or_default();
     services.into_iter().find(|found| found.name == service).map(|found| found.replicas).unwrap_or_default()
 }
 
 /// All text that a service has logged.
-pub(super) async fn log_text(runtime: &dyn Runtime, lease: LeaseId, service: &str) -> String {
+pub async fn log_text(runtime: &dyn Runtime, lease: LeaseId, service: &str) -> String {
     let lines = runtime.logs(lease, Some(service), LogOptions::default()).await.expect("logs");
     let texts: Vec<String> = lines.map(|line| line.expect("a line").text).collect().await;
     texts.join("\n")
 }
 
 /// Output, errors and exit code of a command.
-pub(super) struct Ran {
-    pub(super) out: String,
-    pub(super) err: String,
-    pub(super) code: i64,
+pub struct Ran {
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+    /// Exit code.
+    pub code: i64,
 }
 
 /// Runs a line of shell in a service, with `input` as all that it gets to read.
-pub(super) async fn run(
-    runtime: &dyn Runtime,
-    lease: LeaseId,
-    service: &str,
-    line: &str,
-    input: &str,
-) -> Ran {
+pub async fn run(runtime: &dyn Runtime, lease: LeaseId, service: &str, line: &str, input: &str) -> Ran {
     let command = ["/bin/sh", "-c", line].map(str::to_owned).to_vec();
     let request = ExecRequest { service: service.to_owned(), replica: None, command, tty: None };
     let mut session = runtime.exec(lease, request).await.expect("the command starts");
