@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use common::attempts::{Attempts, Layer, SILENCE};
 use common::outside::{Free, METADATA, Metadata, kubectl_with, listen};
 use common::{Cluster, kubectl, settings};
+use futures::future::join_all;
 use iono_manifest::{LeaseManifest, parse, resolve};
 use iono_primitives::LeaseId;
 use iono_runtime::api::NoSwitchboard;
@@ -34,6 +35,10 @@ use tokio_util::sync::CancellationToken;
 const POD_SECURITY: u32 = 23;
 /// Bytes that refusing a manifest may take at its peak.
 const PEAK: u64 = 64 << 20;
+
+/// Gives itself more memory, in either of the two forms that a kernel has for it.
+const LIMIT: &str = "file=/sys/fs/cgroup/memory/memory.limit_in_bytes; [ -e $file ] || file=/sys/fs/cgroup/memory.max; \
+                     echo 8000000000 > $file";
 
 /// A manifest of one service that a provider serves; attempts add lines to it.
 const GOOD: &str = r#"version: "1.0"
@@ -236,43 +241,38 @@ async fn other_leases_and_the_host_are_silent() {
                 ("the API server at the machine's address", &behind, 6_443),
                 ("another address of this machine", "172.17.0.1", lan),
                 ("the machine's metadata", METADATA, 80),
-                ("the name server's other ports", &node, 10_256),
+                ("the node's proxy of services", &node, 10_256),
             ];
             let mut attempts = Attempts::default();
-            let mut leaks = Vec::new();
-            for (what, to, port) in places {
-                free.reaches(to, port).await;
-                let ran = reach(to, port).await;
-                match silence(&ran) {
-                    Some(evidence) => {
-                        attempts.refused(what, format!("nc {to} {port}"), Layer::PolicyEnforcer, evidence);
-                    }
-                    None => {
-                        leaks.push(format!("{what} at {to}:{port}: {} {} {}", ran.code, ran.out, ran.err))
-                    }
-                }
-            }
             // The node itself is an allowed place: requests come from there.
             let theirs = space(&cluster, victim);
             let address = replicas(&*runtime, victim, "web").await.remove(0).address.unwrap();
             let service =
                 kubectl(&["get", "service", "web", "-n", &theirs, "-o", "jsonpath={.spec.clusterIP}"]);
+            for known in [address, service.parse::<IpAddr>().unwrap()] {
+                assert_eq!(get(SocketAddr::new(known, PORT), "x").await.unwrap().1, "body-secret\n");
+            }
             let name = format!("web.{theirs}.svc.cluster.local");
             let found = inside(&runtime, lease, &format!("nslookup {name}")).await;
             assert!(found.out.contains(&service), "a name that leads nowhere is no attempt: {}", found.out);
-            for (what, to) in [
-                ("another lease's pod", address.to_string()),
-                ("another lease's service", service.clone()),
-                ("another lease's service by its name", name),
-            ] {
-                let known = if what.ends_with("pod") { address } else { service.parse::<IpAddr>().unwrap() };
-                assert_eq!(get(SocketAddr::new(known, PORT), "x").await.unwrap().1, "body-secret\n");
-                let ran = reach(&to, PORT).await;
+            let address = address.to_string();
+            let others = [
+                ("another lease's pod", address.as_str(), PORT),
+                ("another lease's service", &service, PORT),
+                ("another lease's service by its name", &name, PORT),
+            ];
+            for (_, to, port) in places {
+                free.reaches(to, port).await;
+            }
+            let all = places.into_iter().chain(others).map(async |(what, to, port)| {
+                let ran = reach(to, port).await;
+                (what, format!("nc {to} {port}"), ran)
+            });
+            let mut leaks = Vec::new();
+            for (what, how, ran) in join_all(all).await {
                 match silence(&ran) {
-                    Some(evidence) => {
-                        attempts.refused(what, format!("nc {to} {PORT}"), Layer::PolicyEnforcer, evidence);
-                    }
-                    None => leaks.push(format!("{what} at {to}: {} {} {}", ran.code, ran.out, ran.err)),
+                    Some(evidence) => attempts.refused(what, how, Layer::PolicyEnforcer, evidence),
+                    None => leaks.push(format!("{what} ({how}): {} {} {}", ran.code, ran.out, ran.err)),
                 }
             }
             assert_eq!(reach("web", PORT).await.code, 0, "meanwhile it reaches its own");
@@ -308,8 +308,8 @@ async fn a_pod_has_no_right_and_no_identity() {
             ("a mount", "mount -t tmpfs none /tmp", Layer::Kernel),
             ("a device of the node", "mknod /tmp/disk b 253 0", Layer::Kernel),
             ("another view of the machine", "unshare -m true", Layer::Kernel),
-            ("the kernel's switches", "echo b > /proc/sysrq-trigger", Layer::Mounts),
-            ("its own limits", "echo max > /sys/fs/cgroup/memory/memory.limit_in_bytes || echo max > /sys/fs/cgroup/memory.max", Layer::Mounts),
+            ("the kernel's switches", "echo 1 > /proc/sys/kernel/panic", Layer::Mounts),
+            ("its own limits", LIMIT, Layer::Mounts),
         ];
         for (what, line, layer) in tries {
             let ran = inside(&runtime, lease, line).await;
@@ -317,11 +317,23 @@ async fn a_pod_has_no_right_and_no_identity() {
             attempts.refused(what, line, layer, format!("{}{}", ran.out, ran.err));
         }
         let server = kubectl(&["config", "view", "-o", "jsonpath={.clusters[0].cluster.server}"]);
-        let stranger =
-            ["--kubeconfig=/dev/null", "--insecure-skip-tls-verify", "get", "pods", "--server", &server];
+        let stranger = [
+            "--kubeconfig=/dev/null",
+            "--token=none",
+            "--insecure-skip-tls-verify",
+            "get",
+            "pods",
+            "--server",
+            &server,
+        ];
         let said = std::process::Command::new("kubectl").args(stranger).output().unwrap();
         let said = String::from_utf8(said.stderr).unwrap();
-        attempts.refused("the API server, if it were reached", "kubectl without a token", Layer::NoIdentity, said);
+        attempts.refused(
+            "the API server, if it were reached",
+            "kubectl with a made-up token",
+            Layer::NoIdentity,
+            said,
+        );
         admission(&cluster, lease, &mut attempts);
         attempts.print();
     })
@@ -364,7 +376,12 @@ fn admission(cluster: &Cluster, lease: LeaseId, attempts: &mut Attempts) {
                 "-f",
                 "-",
             ];
-            assert!(refusal(&asked, &object).contains("forbidden"));
+            attempts.refused(
+                what,
+                "kubectl create as a service account",
+                Layer::NoIdentity,
+                refusal(&asked, &object),
+            );
             eprintln!(
                 "{what}: this cluster is older than Pod Security; a tenant has no identity to ask for it with"
             );
@@ -401,15 +418,16 @@ async fn nothing_is_taken_that_is_not_paid_for() {
         let mut card = limits("10m");
         card["nvidia.com/gpu"] = "1".into();
         let tries = [
-            ("one more pod", pod("third", &json!({})), Layer::Quota),
-            ("a port of the node", service("NodePort"), Layer::Quota),
-            ("an address of its own", service("LoadBalancer"), Layer::Quota),
-            ("a disk", claim, Layer::Quota),
-            ("a card", pod("third", &with(card)), Layer::Quota),
-            ("a container larger than the lease", pod("third", &with(limits("201m"))), Layer::Bounds),
+            ("one more pod", pod("third", &json!({})), Layer::Quota, "requested: pods=1,"),
+            ("a port of the node", service("NodePort"), Layer::Quota, "services.nodeports=1"),
+            ("an address of its own", service("LoadBalancer"), Layer::Quota, "services.loadbalancers=1"),
+            ("a disk", claim, Layer::Quota, "persistentvolumeclaims=1"),
+            ("a card", pod("third", &with(card)), Layer::Quota, "requests.nvidia.com/gpu=1"),
+            ("a container larger than the lease", pod("third", &with(limits("201m"))), Layer::Bounds, "maximum cpu"),
         ];
-        for (what, object, layer) in tries {
+        for (what, object, layer, resource) in tries {
             let said = refusal(&create, &object);
+            assert!(said.contains(resource), "{what}: {said}");
             attempts.refused(what, format!("kubectl create {}", object["kind"]), layer, said);
         }
         attempts.print();

@@ -48,7 +48,7 @@ impl Layer {
             Self::Bounds => &["usage per Container is"],
             Self::PolicyEnforcer => &[SILENCE],
             Self::NoToken => &["serviceaccount: No such file or directory"],
-            Self::NoIdentity => &["Unauthorized"],
+            Self::NoIdentity => &["(Unauthorized)", "is forbidden: User"],
             Self::Kernel => &["Operation not permitted", "ermission denied"],
             Self::Mounts => &["Read-only file system"],
             Self::ProcessLimit => &["can't fork"],
