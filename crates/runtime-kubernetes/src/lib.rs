@@ -6,7 +6,7 @@
 //!
 //! - [`objects`], [`Listed`]: from a workload to objects, and back from what a cluster lists; nothing of it talks.
 //! - `cluster`, `live`: the API server and what is known of it at each moment.
-//! - `apply` (with `machines`), `settle`, `restart`, `remove`: changes of a lease.
+//! - `apply` (with `images`, `machines`), `settle`, `restart`, `remove`: changes of a lease.
 //! - `logs`, `exec` (over `spdy`), `copy`, `tell`, `manifests`, `check`: the rest of [`iono_runtime::Runtime`].
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -17,6 +17,7 @@ mod cluster;
 mod config;
 mod copy;
 mod exec;
+mod images;
 mod inner;
 mod live;
 mod logs;

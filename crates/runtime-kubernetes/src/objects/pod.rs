@@ -135,17 +135,11 @@ fn container(scope: &Scope<'_>, service: &Service) -> Container {
         secret_ref: Some(SecretEnvSource { name: environment(service), optional: Some(false) }),
         ..EnvFromSource::default()
     };
+    let image = scope.carried.images.get(&service.name).unwrap_or(&service.image);
     Container {
         name: service.name.clone(),
-        image: Some(scope.carried.images.get(&service.name).unwrap_or(&service.image).clone()),
-        image_pull_policy: Some(
-            match service.pull {
-                PullPolicy::Always => "Always",
-                PullPolicy::IfNotPresent => "IfNotPresent",
-                PullPolicy::Never => "Never",
-            }
-            .to_owned(),
-        ),
+        image: Some(image.clone()),
+        image_pull_policy: Some(pull_policy(service, image).to_owned()),
         command: words(&service.command),
         args: words(&service.args),
         env_from: (!service.env.is_empty()).then(|| vec![environment]),
@@ -164,6 +158,15 @@ fn container(scope: &Scope<'_>, service: &Service) -> Container {
             ..SecurityContext::default()
         }),
         ..Container::default()
+    }
+}
+
+/// A digest means the same image for ever: once a node has it there is nothing to ask, not even when the registry is down.
+fn pull_policy(service: &Service, image: &str) -> &'static str {
+    match service.pull {
+        PullPolicy::Always if !image.contains('@') => "Always",
+        PullPolicy::Always | PullPolicy::IfNotPresent => "IfNotPresent",
+        PullPolicy::Never => "Never",
     }
 }
 

@@ -12,8 +12,8 @@ use tokio::net::TcpStream;
 
 use super::Harness;
 use crate::{
-    ExecInput, ExecOutput, ExecRequest, LogOptions, Observed, OutputKind, Port, Protocol, Replica,
-    RestartPolicy, Runtime, Secret, Service, Switchboard, Workload,
+    ExecInput, ExecOutput, ExecRequest, LogOptions, Observed, OutputKind, Port, Protocol, PullPolicy,
+    Replica, RestartPolicy, Runtime, Secret, Service, Switchboard, Workload,
 };
 
 /// Where [`web`] listens.
@@ -24,6 +24,8 @@ pub(super) const HOST: &str = "app.example";
 pub fn shell(harness: &dyn Harness, name: &str, line: &str) -> Service {
     let mut service = Service::new(name, harness.image());
     service.command = ["/bin/sh", "-c", line].map(str::to_owned).to_vec();
+    // No registry has it.
+    service.pull = PullPolicy::Never;
     // Many tests run at once on a small machine, and an engine may set aside what each asks for.
     service.limits.cpu_millis = 100;
     service.limits.memory_mib = 64;
