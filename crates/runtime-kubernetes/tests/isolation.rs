@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::attempts::{Attempts, Layer, SILENCE};
-use common::outside::{Free, METADATA, Metadata, kubectl_with, listen};
+use common::outside::{Free, METADATA, Metadata, kubectl_with, listen, told};
 use common::{Cluster, kubectl, settings};
 use futures::future::join_all;
 use iono_manifest::{LeaseManifest, parse, resolve};
@@ -231,10 +231,10 @@ async fn other_leases_and_the_host_are_silent() {
             // The enforcer has let them in once they reach their own.
             eventually("it reaches its own", async || (reach("web", PORT).await.code == 0).then_some(()))
                 .await;
-            let node = kubectl(&["get", "nodes", "-o", "jsonpath={.items[0].status.addresses[0].address}"]);
-            let api = kubectl(&["get", "service", "kubernetes", "-o", "jsonpath={.spec.clusterIP}"]);
+            let node = told(&["get", "nodes", "-o", "jsonpath={.items[0].status.addresses[0].address}"]);
+            let api = told(&["get", "service", "kubernetes", "-o", "jsonpath={.spec.clusterIP}"]);
             let behind =
-                kubectl(&["get", "endpoints", "kubernetes", "-o", "jsonpath={.subsets[0].addresses[0].ip}"]);
+                told(&["get", "endpoints", "kubernetes", "-o", "jsonpath={.subsets[0].addresses[0].ip}"]);
             let places: [(&'static str, &str, u16); 8] = [
                 ("the kubelet", &node, 10_250),
                 ("the kubelet at the machine's address", &behind, 10_250),
@@ -249,8 +249,7 @@ async fn other_leases_and_the_host_are_silent() {
             // The node itself is an allowed place: requests come from there.
             let theirs = space(&cluster, victim);
             let address = replicas(&*runtime, victim, "web").await.remove(0).address.unwrap();
-            let service =
-                kubectl(&["get", "service", "web", "-n", &theirs, "-o", "jsonpath={.spec.clusterIP}"]);
+            let service = told(&["get", "service", "web", "-n", &theirs, "-o", "jsonpath={.spec.clusterIP}"]);
             for known in [address, service.parse::<IpAddr>().unwrap()] {
                 assert_eq!(get(SocketAddr::new(known, PORT), "x").await.unwrap().1, "body-secret\n");
             }
@@ -318,7 +317,7 @@ async fn a_pod_has_no_right_and_no_identity() {
             assert_ne!(ran.code, 0, "{line}: {}", ran.out);
             attempts.refused(what, line, layer, format!("{}{}", ran.out, ran.err));
         }
-        let server = kubectl(&["config", "view", "-o", "jsonpath={.clusters[0].cluster.server}"]);
+        let server = told(&["config", "view", "-o", "jsonpath={.clusters[0].cluster.server}"]);
         let stranger = [
             "--kubeconfig=/dev/null",
             "--token=none",
@@ -346,10 +345,9 @@ async fn a_pod_has_no_right_and_no_identity() {
 /// Pod Security; where the cluster is too old to know that, what keeps a tenant from it is that it has no identity there.
 fn admission(cluster: &Cluster, lease: LeaseId, attempts: &mut Attempts) {
     let space = space(cluster, lease);
-    let namespace: Value =
-        serde_json::from_str(&kubectl(&["get", "namespace", &space, "-o", "json"])).unwrap();
+    let namespace: Value = serde_json::from_str(&told(&["get", "namespace", &space, "-o", "json"])).unwrap();
     assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "baseline");
-    let version: Value = serde_json::from_str(&kubectl(&["get", "--raw", "/version"])).unwrap();
+    let version: Value = serde_json::from_str(&told(&["get", "--raw", "/version"])).unwrap();
     let digits: String =
         version["minor"].as_str().unwrap().chars().take_while(char::is_ascii_digit).collect();
     let knows_pod_security = digits.parse::<u32>().unwrap() >= POD_SECURITY;

@@ -29,6 +29,13 @@ pub(crate) fn kubectl_with(args: &[&str], input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
+/// What kubectl prints, which must be something.
+pub(crate) fn told(args: &[&str]) -> String {
+    let output = kubectl_with(args, "");
+    assert!(output.status.success() && !output.stdout.is_empty(), "kubectl {args:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// Answers connections at an address of this machine until it is dropped with the test.
 pub(crate) fn listen(address: &str, port: u16) -> u16 {
     let listener = TcpListener::bind((address.parse::<IpAddr>().unwrap(), port)).unwrap();
@@ -94,7 +101,7 @@ impl Free {
         .to_string();
         let made = kubectl_with(&["apply", "-f", "-"], &objects);
         assert!(made.status.success(), "{made:?}");
-        let waited = kubectl(&["wait", "-n", space, "--for=condition=Ready", "--timeout=60s", "pod/free"]);
+        let waited = told(&["wait", "-n", space, "--for=condition=Ready", "--timeout=60s", "pod/free"]);
         assert!(waited.contains("condition met"), "{waited}");
         free
     }
