@@ -42,18 +42,18 @@ struct Cost {
 /// Few leases and many.
 pub(crate) async fn measure() -> Result<Vec<Figure>> {
     let (few, many) = (apart(FEW).await?, apart(MANY).await?);
-    let rows: [(&str, &str, &'static str, fn(&Cost) -> f64); 3] = [
-        ("api_calls", "requests to the API server", "requests", |cost| cost.requests),
-        ("cpu", "CPU time of the provider", "ms", |cost| cost.cpu_ms),
-        ("memory", "memory of the provider", "KiB", |cost| cost.memory_kib),
+    let rows = [
+        ("api_calls", "requests to the API server", "requests", few.requests, many.requests),
+        ("cpu", "CPU time of the provider", "ms", few.cpu_ms, many.cpu_ms),
+        ("memory", "memory of the provider", "KiB", few.memory_kib, many.memory_kib),
     ];
     let mut figures = Vec::new();
-    for (name, what, unit, of) in rows {
-        for (count, cost) in [(FEW, &few), (MANY, &many)] {
+    for (name, what, unit, few, many) in rows {
+        for (count, cost) in [(FEW, few), (MANY, many)] {
             let what = format!("{what}, each of {count} leases on a cluster");
-            figures.push(Figure::new(format!("cluster_{name}_per_lease_of_{count}"), what, of(cost), unit));
+            figures.push(Figure::new(format!("cluster_{name}_per_lease_of_{count}"), what, cost, unit));
         }
-        let growth = of(&many) / of(&few);
+        let growth = many / few;
         let what = format!("  of {MANY} against {FEW}");
         figures.push(Figure::new(format!("cluster_{name}_growth"), what, growth, "").at_most(GROWTH));
     }

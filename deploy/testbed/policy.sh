@@ -11,13 +11,17 @@ start_policy() {
 follow_policies() {
   while true; do
     enforce
-    # Three watches into one pipe; several changes at once make one.
+    # Three watches into one pipe; several changes at once make one. The API server ends each of them after half an hour or
+    # so, one by one: it is begun again, or its changes would go unseen while the others live.
     while read -r _; do
       while read -r -t 0.1 _; do :; done
       enforce
     done < <(
       for kind in pods networkpolicies namespaces; do
-        kubectl get "$kind" --all-namespaces --watch --output name 2>/dev/null &
+        while true; do
+          kubectl get "$kind" --all-namespaces --watch --output name 2>/dev/null
+          sleep 0.5
+        done &
       done
       wait
     )

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::{join_all, try_join_all};
 use iono_primitives::LeaseId;
-use iono_runtime::{EventKind, RuntimeError, Switchboard, Workload};
+use iono_runtime::{EventKind, PullPolicy, RuntimeError, Switchboard, Workload};
 use iono_telemetry::fail_point;
 use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -14,6 +14,7 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
 
 use crate::cluster::{MANAGER, ask, or_gone};
+use crate::images;
 use crate::inner::Inner;
 use crate::names::{annotation, key, label};
 use crate::objects::{self, Carried, Object};
@@ -44,7 +45,10 @@ impl Inner {
         let lease = workload.lease;
         self.in_sight().await?;
         let before = self.live.listed(Some(lease));
-        let carried = carried(workload, &before);
+        let mut carried = Carried { own_blocks: self.own_blocks().await?, ..carried(workload, &before) };
+        let new = workload.services.iter().filter(|service| !carried.images.contains_key(&service.name));
+        let pinned = images::pin(new.collect()).await?;
+        carried.images.extend(pinned);
         let objects = objects::of(&self.config, &self.names, workload, &carried)?;
         let text: Vec<&serde_json::Value> = objects.iter().map(|object| &object.value).collect();
         let text = serde_json::to_vec(&text).map_err(|error| RuntimeError::Refused(error.to_string()))?;
@@ -219,8 +223,11 @@ fn carried(workload: &Workload, before: &Listed) -> Carried {
         let Some(service) = workload.services.iter().find(|service| service.name == set.service()) else {
             continue;
         };
-        if let (true, Some(image)) = (annotation(set.metadata, "image") == Some(&service.image), set.image())
-        {
+        // A new manifest may ask for what its tag means by now.
+        let asks_anew = service.pull == PullPolicy::Always
+            && annotation(set.metadata, "manifest") != Some(&workload.manifest_hash);
+        let is_same = annotation(set.metadata, "image") == Some(&service.image);
+        if let (true, Some(image)) = (is_same && !asks_anew, set.image()) {
             carried.images.insert(service.name.clone(), image.to_owned());
         }
     }

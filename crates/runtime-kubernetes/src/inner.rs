@@ -15,7 +15,7 @@ use crate::cluster::Cluster;
 use crate::live::Live;
 use crate::observe::Numbered;
 use crate::watches::Writers;
-use crate::{KubernetesConfig, Names, replica};
+use crate::{KubernetesConfig, Names, own_blocks, replica};
 
 #[derive(Debug)]
 pub(crate) struct Inner {
@@ -31,6 +31,7 @@ pub(crate) struct Inner {
     /// Whether containers have a shell, by the ids of their pods.
     shells: Mutex<HashMap<String, bool>>,
     keeps_policies: AtomicBool,
+    pub(crate) own_blocks: own_blocks::Found,
 }
 
 impl Inner {
@@ -47,6 +48,7 @@ impl Inner {
             applied: Mutex::default(),
             shells: Mutex::default(),
             keeps_policies: AtomicBool::new(false),
+            own_blocks: own_blocks::Found::default(),
             names,
             config,
         };

@@ -7,7 +7,7 @@
 //! - [`objects`], [`Listed`]: from a workload to objects, and back from what a cluster lists; nothing of it talks.
 //! - `cluster`, `sight`: the API server, and whether it answers for the cluster that we know.
 //! - `live`, `watches`: what the cluster has at each moment.
-//! - `apply`, `settle`, `restart`, `remove`: changes of a lease.
+//! - `apply` (with `images`, `own_blocks`), `settle`, `restart`, `remove`: changes of a lease.
 //! - `inventory`: what the nodes have and who has taken it.
 //! - `logs`, `exec` (over `spdy`), `copy`, `tell`, `manifests`, `check`: the rest of [`iono_runtime::Runtime`].
 
@@ -19,6 +19,7 @@ mod cluster;
 mod config;
 mod copy;
 mod exec;
+mod images;
 mod index;
 mod inner;
 mod inventory;
@@ -28,6 +29,7 @@ mod manifests;
 mod names;
 pub mod objects;
 mod observe;
+mod own_blocks;
 mod policies;
 mod remove;
 mod replica;

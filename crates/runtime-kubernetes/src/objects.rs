@@ -1,11 +1,12 @@
 //! From a workload to the objects that make it run, in the order in which they are applied.
 
+mod fits;
 mod network;
 mod pod;
 mod room;
 mod workload;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use iono_primitives::LeaseId;
 use iono_runtime::{RuntimeError, Workload};
@@ -46,6 +47,7 @@ pub fn of(
     carried: &Carried,
 ) -> Result<Vec<Object>, RuntimeError> {
     let scope = Scope { config, names, workload, carried };
+    workload.services.iter().try_for_each(fits::check)?;
     let mut objects = room::objects(&scope)?;
     objects.extend(network::objects(&scope)?);
     for service in &workload.services {
@@ -56,13 +58,15 @@ pub fn of(
     Ok(objects)
 }
 
-/// What an earlier apply or restart decided and this one keeps, by service.
+/// What a lease's objects follow from beside its workload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Carried {
-    /// When fresh replicas were asked for.
+    /// When fresh replicas were asked for, by service.
     pub restarted: BTreeMap<String, String>,
-    /// The image with the digest of its first start.
+    /// The image with the digest of its first start, by service.
     pub images: BTreeMap<String, String>,
+    /// Public blocks that are the cluster's own: not the internet to a lease.
+    pub own_blocks: BTreeSet<String>,
 }
 
 /// What every part needs.

@@ -25,7 +25,7 @@ pub(super) fn objects(scope: &Scope<'_>) -> Result<Vec<Object>, RuntimeError> {
     let mut objects = vec![
         scope.object("nothing", policy(nothing))?,
         scope.object("names", policy(names(scope)))?,
-        scope.object("internet", policy(internet()))?,
+        scope.object("internet", policy(internet(scope)))?,
         scope.object("router", policy(router(scope)))?,
     ];
     for service in &scope.workload.services {
@@ -84,8 +84,11 @@ fn names(scope: &Scope<'_>) -> NetworkPolicySpec {
     outgoing(everybody(), std::iter::once(pods).chain(servers).collect(), ports.to_vec())
 }
 
-fn internet() -> NetworkPolicySpec {
-    outgoing(everybody(), vec![block("0.0.0.0/0", &PRIVATE_NETWORKS)], Vec::new())
+/// Every public address but those of the cluster's own machines.
+fn internet(scope: &Scope<'_>) -> NetworkPolicySpec {
+    let own = scope.carried.own_blocks.iter().map(String::as_str);
+    let except: Vec<&str> = PRIVATE_NETWORKS.into_iter().chain(own).collect();
+    outgoing(everybody(), vec![block("0.0.0.0/0", &except)], Vec::new())
 }
 
 /// The provider's router comes from the provider's own namespace.

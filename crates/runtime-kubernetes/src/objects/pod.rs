@@ -1,6 +1,6 @@
 //! One replica: its container, its limits and rights, what it mounts, and the secrets that it is given.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,6 +16,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use super::room::{Resources, disk_mib, quantity};
 use super::{Object, Scope};
@@ -24,6 +25,9 @@ use crate::names::{key, service_label};
 /// Names of volumes that are not the tenant's; a manifest's volumes get a prefix.
 const SHARED_MEMORY: &str = "shared-memory";
 const SECRET_FILES: &str = "secret-files";
+const SHARED_MEMORY_PATH: &str = "/dev/shm";
+/// Most characters of a name in a pod.
+const LONGEST: usize = 63;
 
 /// The environment, the secret files and the login for the registry, apart from what everybody may list.
 pub(super) fn secrets(scope: &Scope<'_>, service: &Service) -> Result<Vec<Object>, RuntimeError> {
@@ -131,21 +135,15 @@ fn container(scope: &Scope<'_>, service: &Service) -> Container {
         secret_ref: Some(SecretEnvSource { name: environment(service), optional: Some(false) }),
         ..EnvFromSource::default()
     };
+    let image = scope.carried.images.get(&service.name).unwrap_or(&service.image);
     Container {
         name: service.name.clone(),
-        image: Some(scope.carried.images.get(&service.name).unwrap_or(&service.image).clone()),
-        image_pull_policy: Some(
-            match service.pull {
-                PullPolicy::Always => "Always",
-                PullPolicy::IfNotPresent => "IfNotPresent",
-                PullPolicy::Never => "Never",
-            }
-            .to_owned(),
-        ),
+        image: Some(image.clone()),
+        image_pull_policy: Some(pull_policy(service, image).to_owned()),
         command: words(&service.command),
         args: words(&service.args),
         env_from: (!service.env.is_empty()).then(|| vec![environment]),
-        ports: Some(service.ports.iter().map(port).collect()),
+        ports: Some(ports(service)),
         readiness_probe: probe(service),
         resources: Some(resources(scope, service)),
         volume_mounts: Some(mounts(service)),
@@ -163,6 +161,15 @@ fn container(scope: &Scope<'_>, service: &Service) -> Container {
     }
 }
 
+/// A digest means the same image for ever: once a node has it there is nothing to ask, not even when the registry is down.
+fn pull_policy(service: &Service, image: &str) -> &'static str {
+    match service.pull {
+        PullPolicy::Always if !image.contains('@') => "Always",
+        PullPolicy::Always | PullPolicy::IfNotPresent => "IfNotPresent",
+        PullPolicy::Never => "Never",
+    }
+}
+
 /// What is asked for is what is allowed: nobody lives on what another lease pays for.
 fn resources(scope: &Scope<'_>, service: &Service) -> ResourceRequirements {
     let limits = &service.limits;
@@ -177,12 +184,16 @@ fn resources(scope: &Scope<'_>, service: &Service) -> ResourceRequirements {
     ResourceRequirements { limits: Some(all.clone()), requests: Some(all), ..ResourceRequirements::default() }
 }
 
-fn port(port: &iono_runtime::Port) -> ContainerPort {
-    ContainerPort {
-        container_port: i32::from(port.number),
-        protocol: Some(if port.protocol == Protocol::Udp { "UDP" } else { "TCP" }.to_owned()),
+/// Each port once, though it may be exposed under several numbers: the API takes no other list.
+fn ports(service: &Service) -> Vec<ContainerPort> {
+    let ports: BTreeSet<(u16, Protocol)> =
+        service.ports.iter().map(|port| (port.number, port.protocol)).collect();
+    let port = |(number, protocol)| ContainerPort {
+        container_port: i32::from(number),
+        protocol: Some(if protocol == Protocol::Udp { "UDP" } else { "TCP" }.to_owned()),
         ..ContainerPort::default()
-    }
+    };
+    ports.into_iter().map(port).collect()
 }
 
 /// Ready when its first TCP port accepts connections; datagrams cannot be probed.
@@ -204,11 +215,11 @@ fn volumes(service: &Service) -> Vec<PodVolume> {
         medium: Some("Memory".to_owned()),
         size_limit: Some(quantity(format!("{mib}Mi"))),
     };
-    let mut volumes = vec![PodVolume {
-        name: SHARED_MEMORY.to_owned(),
-        empty_dir: Some(memory(service.limits.shm_mib)),
-        ..PodVolume::default()
-    }];
+    let mut volumes = Vec::new();
+    if !brings_shared_memory(service) {
+        let empty_dir = Some(memory(service.limits.shm_mib));
+        volumes.push(PodVolume { name: SHARED_MEMORY.to_owned(), empty_dir, ..PodVolume::default() });
+    }
     for volume in &service.volumes {
         let empty_dir = match volume.kind {
             // Comes with the StatefulSet.
@@ -238,12 +249,17 @@ fn volumes(service: &Service) -> Vec<PodVolume> {
     volumes
 }
 
+/// Whether a volume of the manifest lies where shared memory would.
+fn brings_shared_memory(service: &Service) -> bool {
+    service.volumes.iter().any(|volume| volume.path.trim_end_matches('/') == SHARED_MEMORY_PATH)
+}
+
 fn mounts(service: &Service) -> Vec<VolumeMount> {
-    let mut mounts = vec![VolumeMount {
-        name: SHARED_MEMORY.to_owned(),
-        mount_path: "/dev/shm".to_owned(),
-        ..VolumeMount::default()
-    }];
+    let mut mounts = Vec::new();
+    if !brings_shared_memory(service) {
+        let (name, mount_path) = (SHARED_MEMORY.to_owned(), SHARED_MEMORY_PATH.to_owned());
+        mounts.push(VolumeMount { name, mount_path, ..VolumeMount::default() });
+    }
     mounts.extend(service.volumes.iter().map(|volume| VolumeMount {
         name: volume_name(volume),
         mount_path: volume.path.clone(),
@@ -260,9 +276,14 @@ fn mounts(service: &Service) -> Vec<VolumeMount> {
     mounts
 }
 
-/// A manifest's volume in its pod.
+/// A manifest's volume in its pod. A name that is too long with its prefix ends in what tells it from others.
 pub(super) fn volume_name(volume: &Volume) -> String {
-    format!("volume-{}", volume.name)
+    let name = format!("volume-{}", volume.name);
+    if name.len() <= LONGEST {
+        return name;
+    }
+    let digest = hex::encode(&Sha256::digest(volume.name.as_bytes())[..8]);
+    format!("{}-{digest}", &name[..LONGEST - 1 - digest.len()])
 }
 
 fn secret(kind: &str, data: BTreeMap<String, ByteString>) -> Secret {

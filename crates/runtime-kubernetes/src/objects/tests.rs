@@ -117,6 +117,16 @@ fn nobody_is_reached_but_by_whom_the_manifest_names() {
 }
 
 #[test]
+fn the_clusters_own_machines_are_not_the_internet() {
+    let config = KubernetesConfig::new(Vault::new(&[1; 32], owner()), "data");
+    let workload = Workload { lease: LeaseId(9), manifest_hash: "ab".to_owned(), services: three() };
+    let carried = Carried { own_blocks: ["203.0.113.5/32".to_owned()].into(), ..Carried::default() };
+    let objects = of(&config, &Names::new(&owner()), &workload, &carried).unwrap();
+    let internet = &find(&objects, "NetworkPolicy", "internet")["spec"]["egress"][0]["to"][0]["ipBlock"];
+    assert!(internet["except"].as_array().unwrap().contains(&json!("203.0.113.5/32")));
+}
+
+#[test]
 fn secrets_are_in_secrets_alone() {
     let mut service = Service::new("web", "img");
     service.env.insert("PASSWORD".to_owned(), Secret::new("swordfish"));
@@ -140,6 +150,82 @@ fn secrets_are_in_secrets_alone() {
     assert_eq!(pod(&objects(vec![service.clone()])), pod(&made));
     service.env.insert("PASSWORD".to_owned(), Secret::new("other"));
     assert_ne!(pod(&objects(vec![service])), pod(&made));
+}
+
+#[test]
+fn a_port_that_is_exposed_twice_is_one_of_the_container() {
+    let mut web = Service::new("web", "img");
+    let port = |external, protocol| Port { external, ..Port::new(8080, protocol) };
+    web.ports = vec![port(80, Protocol::Tcp), port(443, Protocol::Tcp), port(80, Protocol::Udp)];
+    let objects = objects(vec![web]);
+    let container =
+        &find(&objects, "Deployment", "web")["spec"]["template"]["spec"]["containers"][0]["ports"];
+    let expected = json!([
+        {"containerPort": 8080, "protocol": "TCP"}, {"containerPort": 8080, "protocol": "UDP"}
+    ]);
+    assert_eq!(container, &expected);
+    assert_eq!(find(&objects, "Service", "web")["spec"]["ports"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn long_volume_names_fit_and_stay_apart() {
+    let mut web = Service::new("web", "img");
+    let long = |last: &str| {
+        let name = format!("{}{last}", "d".repeat(62));
+        Volume { path: format!("/{last}"), name, ..volume(VolumeKind::Ephemeral) }
+    };
+    web.volumes = vec![long("a"), long("b"), volume(VolumeKind::Ephemeral)];
+    let objects = objects(vec![web]);
+    let spec = &find(&objects, "Deployment", "web")["spec"]["template"]["spec"];
+    let names = |list: &Value| -> Vec<String> {
+        list.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let volumes = names(&spec["volumes"]);
+    assert!(volumes.iter().all(|name| name.len() <= 63), "{volumes:?}");
+    assert_ne!(volumes[1], volumes[2]);
+    assert_eq!(volumes[3], "volume-data");
+    assert_eq!(names(&spec["containers"][0]["volumeMounts"]), volumes);
+}
+
+#[test]
+fn a_disk_may_lie_where_shared_memory_would() {
+    let mut web = Service::new("web", "img");
+    web.volumes = vec![Volume { path: "/dev/shm/".to_owned(), ..volume(VolumeKind::Ephemeral) }];
+    let objects = objects(vec![web]);
+    let spec = &find(&objects, "Deployment", "web")["spec"]["template"]["spec"];
+    assert_eq!(spec["volumes"].as_array().unwrap().len(), 1);
+    assert_eq!(spec["containers"][0]["volumeMounts"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn names_that_kubernetes_does_not_have_are_refused() {
+    let refusal = |service: Service| {
+        let config = KubernetesConfig::new(Vault::new(&[1; 32], owner()), "data");
+        let workload =
+            Workload { lease: LeaseId(9), manifest_hash: "ab".to_owned(), services: vec![service] };
+        let made = of(&config, &Names::new(&owner()), &workload, &Carried::default());
+        made.err().map(|error| error.to_string())
+    };
+    let with_port =
+        |name: &str| Service { ports: vec![Port::new(80, Protocol::Tcp)], ..Service::new(name, "img") };
+    assert_eq!(refusal(with_port("a2048")), None);
+    assert!(refusal(with_port("2048")).unwrap().contains("begins with a letter"));
+    assert_eq!(refusal(Service::new("2048", "img")), None, "nobody calls it");
+    let kept = |length: usize| Service {
+        volumes: vec![volume(VolumeKind::Persistent)],
+        ..Service::new("k".repeat(length), "img")
+    };
+    assert_eq!(refusal(kept(52)), None);
+    assert!(refusal(kept(53)).unwrap().contains("at most 52 characters"));
+    let variable = |name: String| {
+        let mut service = Service::new("web", "img");
+        service.env.insert(name, Secret::new("x"));
+        refusal(service)
+    };
+    assert_eq!(variable(".a".to_owned()), None);
+    for odd in [".".to_owned(), "..".to_owned(), "..a".to_owned(), "V".repeat(254)] {
+        assert!(variable(odd.clone()).unwrap().contains(&format!("rename `{odd}`")), "{odd}");
+    }
 }
 
 #[test]

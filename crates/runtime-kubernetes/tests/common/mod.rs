@@ -2,6 +2,10 @@
 //! What is left of a lease is asked with kubectl.
 
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+pub(crate) mod attempts;
+pub(crate) mod outside;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -12,8 +12,8 @@ use tokio::net::TcpStream;
 
 use super::Harness;
 use crate::{
-    ExecInput, ExecOutput, ExecRequest, LogOptions, Observed, OutputKind, Port, Protocol, Replica,
-    RestartPolicy, Runtime, Secret, Service, Switchboard, Workload,
+    ExecInput, ExecOutput, ExecRequest, LogOptions, Observed, OutputKind, Port, Protocol, PullPolicy,
+    Replica, RestartPolicy, Runtime, Secret, Service, Switchboard, Workload,
 };
 
 /// Where [`web`] listens.
@@ -25,6 +25,8 @@ pub const HOST: &str = "app.example";
 pub fn shell(harness: &dyn Harness, name: &str, line: &str) -> Service {
     let mut service = Service::new(name, harness.image());
     service.command = ["/bin/sh", "-c", line].map(str::to_owned).to_vec();
+    // No registry has it.
+    service.pull = PullPolicy::Never;
     // Many tests run at once on a small machine, and an engine may set aside what each asks for.
     service.limits.cpu_millis = 100;
     service.limits.memory_mib = 64;
@@ -49,7 +51,7 @@ pub fn web(harness: &dyn Harness, nonce: &str) -> Service {
     service
 }
 
-/// A lease of these services; its hash follows from them.
+/// A workload whose hash follows from its services.
 pub fn workload(lease: LeaseId, services: Vec<Service>) -> Workload {
     let text = format!("{services:?}");
     let hash = text.bytes().fold(5_381u64, |hash, byte| hash.wrapping_mul(33) ^ u64::from(byte));
@@ -97,7 +99,10 @@ impl Switchboard for Routed {
     }
 }
 
-/// Status and body of `GET /`.
+/// Status and body of `GET /` with this `Host`.
+///
+/// # Errors
+/// When nothing answers, or with something that is no HTTP.
 pub async fn get(address: SocketAddr, host: &str) -> Result<(u16, String), std::io::Error> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
@@ -121,7 +126,7 @@ pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) 
     }
 }
 
-/// What is known of a lease.
+/// What the runtime sees of a lease.
 pub async fn observed(runtime: &dyn Runtime, lease: LeaseId) -> Option<Observed> {
     let all = runtime.observe().await.expect("the engine answers");
     all.into_iter().find(|observed| observed.lease == lease)
