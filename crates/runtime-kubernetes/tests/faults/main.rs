@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod apart;
 #[path = "../common/mod.rs"]
 mod common;
 mod kills;
