@@ -6,7 +6,9 @@
 mod apart;
 #[path = "../common/mod.rs"]
 mod common;
+mod fake_node;
 mod kills;
+mod nodes;
 mod outage;
 mod proxy;
 mod support;
