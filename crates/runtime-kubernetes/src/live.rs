@@ -15,6 +15,7 @@ use kube::runtime::reflector;
 use kube::runtime::reflector::Store;
 use tokio::sync::watch;
 
+use crate::ends::Ends;
 use crate::names::lease_of;
 use crate::observe::Listed;
 use crate::watches::Writers;
@@ -36,6 +37,7 @@ pub(crate) struct Live {
     pub(crate) others: Store<Pod>,
     pub(crate) nodes: Store<Node>,
     manifests: Store<Secret>,
+    pub(crate) ends: Arc<Ends>,
     pub(crate) state: Arc<State>,
 }
 
@@ -109,8 +111,18 @@ impl Live {
             version: watch::Sender::new(0),
             view: watch::Sender::new(0),
         });
-        let live =
-            Self { namespaces, deployments, stateful_sets, jobs, pods, others, nodes, manifests, state };
+        let live = Self {
+            namespaces,
+            deployments,
+            stateful_sets,
+            jobs,
+            pods,
+            others,
+            nodes,
+            manifests,
+            ends: Arc::default(),
+            state,
+        };
         let writers = Writers {
             namespaces: w_namespaces,
             deployments: w_deployments,
@@ -193,6 +205,7 @@ impl Live {
         }
         let manifests = of(&self.manifests, lease);
         Listed {
+            ends: self.ends.of(lease),
             namespaces: of(&self.namespaces, lease),
             deployments: of(&self.deployments, lease),
             stateful_sets: of(&self.stateful_sets, lease),

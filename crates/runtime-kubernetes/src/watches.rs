@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use crate::cluster::{Cluster, words};
+use crate::ends::Ends;
 use crate::live::{Live, State, Watched};
 use crate::names::{Names, key};
 
@@ -92,7 +93,7 @@ impl Live {
         let ours = all.clone().labels(&selector);
         let sealed = all.clone().labels(&format!("{selector},{}", key("manifest")));
         let others = all.clone().labels(&scope.names.others());
-        let on_pod = tell(self.pods.clone(), scope.changes.clone());
+        let on_pod = tell(self.pods.clone(), Arc::clone(&self.ends), scope.changes.clone());
         let (space, w, at) = (scope.space, writers, (&*self.state, view));
         tokio::join!(
             one("namespaces", Api::all(client.clone()), &ours, &mut w.namespaces, at, whole, |_| {}),
@@ -108,13 +109,20 @@ impl Live {
 }
 
 /// Tells how pods change, before the store does; also of those that went while nobody watched.
-fn tell(pods: Store<Pod>, changes: mpsc::UnboundedSender<PodChange>) -> impl FnMut(&Event<Pod>) + Send {
+fn tell(
+    pods: Store<Pod>,
+    ends: Arc<Ends>,
+    changes: mpsc::UnboundedSender<PodChange>,
+) -> impl FnMut(&Event<Pod>) + Send {
     let mut listed = HashSet::new();
     move |event| {
         let before =
             |pod: &Pod| pods.get(&ObjectRef::from(pod)).filter(|old| old.metadata.uid == pod.metadata.uid);
         // Nobody listens any more when the runtime is dropped.
         let send = |before, after| drop(changes.send(PodChange { before, after }));
+        if let Event::Apply(pod) | Event::InitApply(pod) | Event::Delete(pod) = event {
+            ends.note(pod);
+        }
         match event {
             Event::Apply(pod) => send(before(pod), Some(Arc::new(pod.clone()))),
             Event::Delete(pod) => send(Some(Arc::new(pod.clone())), None),

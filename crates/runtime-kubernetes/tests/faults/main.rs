@@ -6,6 +6,7 @@
 mod apart;
 #[path = "../common/mod.rs"]
 mod common;
+mod disk;
 mod fake_node;
 mod kills;
 mod nodes;
