@@ -1,6 +1,7 @@
-# Sourced by `cluster`: etcd, the API server and the controllers.
+# Sourced by `cluster` and `apart`: etcd, the API server and the controllers.
 
-start_control_plane() {
+# etcd and the API server: objects are kept, and nothing comes of them yet.
+start_api() {
   local pki=$RUN/pki etcd=http://127.0.0.1:$ETCD_PORT peer=http://127.0.0.1:$((ETCD_PORT + 1))
   start etcd etcd --data-dir "$RUN/etcd" --listen-client-urls "$etcd" --advertise-client-urls "$etcd" \
     --listen-peer-urls "$peer" --initial-advertise-peer-urls "$peer" --initial-cluster "default=$peer"
@@ -14,6 +15,11 @@ start_control_plane() {
     --kubelet-certificate-authority="$pki/ca.crt" --kubelet-client-certificate="$pki/kubelet-client.crt" \
     --kubelet-client-key="$pki/kubelet-client.key" --kubelet-preferred-address-types=InternalIP
   until_true 60 "API server" kubectl get --raw /readyz
+}
+
+start_control_plane() {
+  local pki=$RUN/pki
+  start_api
   # Tests make and remove hundreds of objects within seconds.
   start controller-manager "$BIN/kube-controller-manager" --kubeconfig="$RUN/controller-manager.conf" \
     --root-ca-file="$pki/ca.crt" --service-account-private-key-file="$pki/accounts.key" \
@@ -24,6 +30,12 @@ start_control_plane() {
 }
 
 stop_control_plane() {
-  local part
-  for part in scheduler controller-manager apiserver etcd; do stop "$part"; done
+  stop scheduler
+  stop controller-manager
+  stop_api
+}
+
+stop_api() {
+  stop apiserver
+  stop etcd
 }

@@ -1,4 +1,4 @@
-# Sourced by `cluster`: one certificate authority, a certificate for each part, and the files by which they find the API
+# Sourced by `cluster` and `apart`: one certificate authority, a certificate for each part, and the files by which they find the API
 # server. Every part has the name that Kubernetes' own roles are bound to, so that none can do more than it should.
 
 make_certificates() {

@@ -6,7 +6,7 @@
 //!
 //! - [`objects`], [`Listed`]: from a workload to objects, and back from what a cluster lists; nothing of it talks.
 //! - `cluster`, `sight`: the API server, and whether it answers for the cluster that we know.
-//! - `live`, `watches`: what the cluster has at each moment.
+//! - `live`, `watches`, `ends`: what the cluster has at each moment, and what it has forgotten.
 //! - `apply` (with `images`, `own_blocks`), `settle`, `restart`, `remove`: changes of a lease.
 //! - `inventory`: what the nodes have and who has taken it.
 //! - `logs`, `exec` (over `spdy`), `copy`, `tell`, `manifests`, `check`: the rest of [`iono_runtime::Runtime`].
@@ -18,6 +18,7 @@ mod check;
 mod cluster;
 mod config;
 mod copy;
+mod ends;
 mod exec;
 mod images;
 mod index;

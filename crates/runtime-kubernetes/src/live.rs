@@ -15,6 +15,7 @@ use kube::runtime::reflector;
 use kube::runtime::reflector::Store;
 use tokio::sync::watch;
 
+use crate::ends::Ends;
 use crate::index::Index;
 use crate::names::lease_of;
 use crate::observe::Listed;
@@ -37,6 +38,7 @@ pub(crate) struct Live {
     /// Pods of everybody else, without what nobody here reads.
     pub(crate) others: Store<Pod>,
     pub(crate) nodes: Store<Node>,
+    pub(crate) ends: Arc<Ends>,
     pub(crate) state: Arc<State>,
 }
 
@@ -147,6 +149,7 @@ impl Live {
             manifests: Index::default(),
             others,
             nodes,
+            ends: Arc::default(),
             state,
         };
         (live, Writers { others: w_others, nodes: w_nodes })
@@ -217,6 +220,7 @@ impl Live {
         }
         let manifests = of(&self.manifests, lease);
         Listed {
+            ends: self.ends.of(lease),
             namespaces: of(&self.namespaces, lease),
             deployments: of(&self.deployments, lease),
             stateful_sets: of(&self.stateful_sets, lease),

@@ -29,6 +29,7 @@ impl Inner {
         self.take_away(lease).await?;
         self.kept.remove(lease)?;
         self.remove_manifest(lease).await?;
+        self.live.ends.forget(lease);
         self.happenings.forget(lease);
         self.turns.forget(lease);
         Ok(())

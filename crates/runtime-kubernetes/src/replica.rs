@@ -4,11 +4,16 @@ use iono_runtime::{Exit, ExitReason, Replica, ReplicaState};
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use crate::settle::condition;
+
 /// Reasons that the kubelet gives when a process could not be started.
 const CANNOT_START: [&str; 3] = ["StartError", "ContainerCannotRun", "RunContainerError"];
 /// Why the kubelet ends a pod by itself: it used more of the node's disk than it may.
 const EVICTED: &str = "Evicted";
 const DISK: &str = "ephemeral";
+
+/// Why a kubelet says that a pod is not ready.
+const KUBELETS_REASONS: [&str; 3] = ["ContainersNotReady", "ReadinessGatesNotReady", "PodCompleted"];
 
 /// The replica that a pod is; `index` is its number within the service.
 pub(crate) fn of(pod: &Pod, index: u32) -> Replica {
@@ -40,7 +45,9 @@ fn state(pod: &Pod, container: Option<&ContainerStatus>) -> ReplicaState {
     }
     let Some(container) = container else { return ReplicaState::Created };
     match &container.state {
-        Some(ContainerState { running: Some(_), .. }) if container.ready => ReplicaState::Ready,
+        Some(ContainerState { running: Some(_), .. }) if container.ready && !is_lost(pod) => {
+            ReplicaState::Ready
+        }
         Some(ContainerState { running: Some(_), .. }) => ReplicaState::Starting,
         Some(ContainerState { terminated: Some(_), .. }) if is_restarted(pod) => ReplicaState::Restarting,
         Some(ContainerState { terminated: Some(_), .. }) => ReplicaState::Exited,
@@ -48,6 +55,13 @@ fn state(pod: &Pod, container: Option<&ContainerStatus>) -> ReplicaState {
         _ if container.restart_count > 0 => ReplicaState::Restarting,
         _ => ReplicaState::Created,
     }
+}
+
+/// Whether the cluster lost sight of the pod's node. It says then that the pod is not ready and leaves all else as the
+/// kubelet said it last, who would give a reason: a container, or the gate that waits for the router.
+fn is_lost(pod: &Pod) -> bool {
+    condition(pod, "Ready")
+        .is_some_and(|(status, reason, _)| status != "True" && !KUBELETS_REASONS.contains(&reason))
 }
 
 fn phase(pod: &Pod) -> &str {
@@ -94,6 +108,8 @@ fn millis(time: &Time) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     /// What a kubelet said of pods that serve, that wait, and that ended in each way.
@@ -123,6 +139,21 @@ mod tests {
             assert_eq!(replica(name).state, state, "{name}");
         }
         assert_eq!(pods().len(), states.len());
+    }
+
+    #[test]
+    fn a_pod_of_a_lost_node_does_not_serve() {
+        let mut pod = pods().into_iter().find(|pod| pod.metadata.name.as_deref() == Some("web-1")).unwrap();
+        let mut state = |status: &str, reason: Option<&str>| {
+            let condition = json!([{"type": "Ready", "status": status, "reason": reason}]);
+            pod.status.as_mut().unwrap().conditions = serde_json::from_value(condition).unwrap();
+            of(&pod, 0).state
+        };
+        assert_eq!(state("True", None), ReplicaState::Ready);
+        // The router has not been told yet.
+        assert_eq!(state("False", Some("ReadinessGatesNotReady")), ReplicaState::Ready);
+        assert_eq!(state("False", None), ReplicaState::Starting);
+        assert_eq!(state("Unknown", Some("NodeLost")), ReplicaState::Starting);
     }
 
     #[test]

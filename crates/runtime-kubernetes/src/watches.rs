@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use crate::cluster::{Cluster, words};
+use crate::ends::Ends;
 use crate::index::Index;
 use crate::live::{Live, State, Watched};
 use crate::names::{Names, key};
@@ -91,7 +92,7 @@ impl Live {
         let sealed = all.clone().labels(&format!("{selector},{}", key("manifest")));
         let others = all.clone().labels(&scope.names.others());
         let Writers { others: w_others, nodes: w_nodes } = writers;
-        let mut tell = tell(Arc::clone(&self.pods), scope.changes.clone());
+        let mut tell = tell(Arc::clone(&self.pods), Arc::clone(&self.ends), scope.changes.clone());
         let on_pod = |event: &Event<Pod>| {
             tell(event);
             self.pods.take(event)
@@ -130,12 +131,19 @@ where
 }
 
 /// Tells how pods change, before the store does; also of those that went while nobody watched.
-fn tell(pods: Arc<Index<Pod>>, changes: mpsc::UnboundedSender<PodChange>) -> impl FnMut(&Event<Pod>) + Send {
+fn tell(
+    pods: Arc<Index<Pod>>,
+    ends: Arc<Ends>,
+    changes: mpsc::UnboundedSender<PodChange>,
+) -> impl FnMut(&Event<Pod>) + Send {
     let mut listed = HashSet::new();
     move |event| {
         let before = |pod: &Pod| pods.like(pod).filter(|old| old.metadata.uid == pod.metadata.uid);
         // Nobody listens any more when the runtime is dropped.
         let send = |before, after| drop(changes.send(PodChange { before, after }));
+        if let Event::Apply(pod) | Event::InitApply(pod) | Event::Delete(pod) = event {
+            ends.note(pod);
+        }
         match event {
             Event::Apply(pod) => send(before(pod), Some(Arc::new(pod.clone()))),
             Event::Delete(pod) => send(Some(Arc::new(pod.clone())), None),

@@ -73,14 +73,18 @@ pub(crate) fn kubectl(args: &[&str]) -> String {
     output("kubectl", &[&[config.as_str()], args].concat())
 }
 
+/// What a kubeconfig leads to.
+pub(crate) fn config_of(file: &Path) -> Config {
+    let yaml = std::fs::read_to_string(file).expect("a cluster: start one with deploy/testbed/cluster up");
+    let kubeconfig = Kubeconfig::from_yaml(&yaml).unwrap();
+    let options = KubeConfigOptions::default();
+    // Reads files alone, yet as a future.
+    Config::from_custom_kubeconfig(kubeconfig, &options).now_or_never().unwrap().unwrap()
+}
+
 impl Cluster {
     pub(crate) fn new() -> Self {
-        let yaml = std::fs::read_to_string(kubeconfig())
-            .expect("a cluster: start one with deploy/testbed/cluster up");
-        let kubeconfig = Kubeconfig::from_yaml(&yaml).unwrap();
-        let options = KubeConfigOptions::default();
-        // Reads files alone, yet as a future.
-        let config = Config::from_custom_kubeconfig(kubeconfig, &options).now_or_never().unwrap().unwrap();
+        let config = config_of(&kubeconfig());
         let dir = tempfile::tempdir().unwrap();
         Self { dir, config, runtime: OnceLock::new() }
     }

@@ -3,9 +3,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod apart;
 #[path = "../common/mod.rs"]
 mod common;
+mod disk;
+mod fake_node;
 mod kills;
+mod nodes;
 mod outage;
 mod proxy;
 mod support;
