@@ -7,7 +7,7 @@
 //! - [`objects`], [`Listed`]: from a workload to objects, and back from what a cluster lists; nothing of it talks.
 //! - `cluster`, `sight`: the API server, and whether it answers for the cluster that we know.
 //! - `live`, `watches`, `ends`: what the cluster has at each moment, and what it has forgotten.
-//! - `apply` (with `images`, `own_blocks`), `settle`, `restart`, `remove`: changes of a lease.
+//! - `apply` (with `images`, `own_blocks`), `settle` (with `hurry`), `restart`, `remove`: changes of a lease.
 //! - `inventory`: what the nodes have and who has taken it.
 //! - `logs`, `exec` (over `spdy`), `copy`, `tell`, `manifests`, `check`: the rest of [`iono_runtime::Runtime`].
 
@@ -20,6 +20,7 @@ mod config;
 mod copy;
 mod ends;
 mod exec;
+mod hurry;
 mod images;
 mod index;
 mod inner;

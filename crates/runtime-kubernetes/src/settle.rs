@@ -12,13 +12,14 @@ use iono_runtime::{
     ExitReason, Protocol, ReplicaState, RestartPolicy, RuntimeError, Service, Switchboard, Workload,
 };
 use iono_telemetry::fail_point;
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerState, Pod};
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::cluster::{ask, or_gone};
+use crate::hurry::NUDGE;
 use crate::inner::{Inner, name_of};
 use crate::names::label;
 use crate::objects::{Object, ROUTED};
@@ -73,14 +74,6 @@ fn addresses<'a>(pods: impl IntoIterator<Item = &'a Arc<Pod>>) -> Vec<IpAddr> {
     pods.into_iter().filter_map(|pod| address(pod)).collect()
 }
 
-/// Whether a pod was asked to end and its processes have.
-pub(crate) fn has_left(pod: &Pod) -> bool {
-    let containers = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
-    let has_ended =
-        |one: &ContainerStatus| one.state.as_ref().is_some_and(|state| state.terminated.is_some());
-    pod.metadata.deletion_timestamp.is_some() && containers.is_some_and(|all| all.iter().all(has_ended))
-}
-
 /// Where a service's rollout stands.
 struct Stand {
     /// Pods of the generation that is wanted.
@@ -115,6 +108,7 @@ impl Inner {
         switch: &dyn Switchboard,
     ) -> Result<(), RuntimeError> {
         let start = Instant::now();
+        let mut nudged = start;
         let mut version = self.live.version(lease);
         let mut told: Option<Vec<IpAddr>> = None;
         loop {
@@ -126,10 +120,14 @@ impl Inner {
             let stand = self.stand(lease, service, template);
             let ready: Vec<Arc<Pod>> = stand.new.iter().filter(|pod| serves(pod)).cloned().collect();
             self.hand_over(lease, service, &stand, &ready, &mut told, switch).await?;
-            if ready.len() < service.replicas as usize {
+            let wanted = service.replicas as usize;
+            if ready.len() < wanted {
                 self.bury(lease, service).await?;
             }
-            let wanted = service.replicas as usize;
+            if stand.new.len() < wanted && nudged.elapsed() > NUDGE {
+                self.nudge(lease, service).await?;
+                nudged = Instant::now();
+            }
             let done = stand.new.iter().filter(|pod| is_done(service, pod)).count();
             let is_counted = ready.iter().all(|pod| !is_gated(pod) || is_true(pod, "Ready"));
             if done == wanted && stand.new.len() == wanted && !stand.is_mixed && is_counted {
@@ -182,20 +180,6 @@ impl Inner {
         }
         let opened = ready.iter().filter(gated).filter(|pod| !is_open(pod));
         join_all(opened.map(|pod| self.gate(lease, pod, true))).await.into_iter().collect()
-    }
-
-    /// Removes the records of pods that have ended: the kubelet would take its time, and a successor that must not meet
-    /// one before waits for it.
-    async fn bury(&self, lease: LeaseId, service: &Service) -> Result<(), RuntimeError> {
-        let listed = self.live.listed(Some(lease));
-        let of_service = |pod: &&Arc<Pod>| label(&pod.metadata, "service") == Some(&service.name);
-        let ended = listed.pods.iter().filter(of_service).filter(|pod| has_left(pod));
-        let pods = self.pods(lease).await?;
-        for pod in ended {
-            let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
-            or_gone(ask(pods.delete(name_of(pod), &now)).await)?;
-        }
-        Ok(())
     }
 
     /// Takes the router's requests from the replicas that are too many, so that the cluster ends those.
