@@ -33,7 +33,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         }
         Command::Run { list_failpoints: true } => {
             let all =
-                [crate::FAIL_POINTS, iono_chain::FAIL_POINTS, iono_runtime_docker::FAIL_POINTS].concat();
+                [&[crate::FAIL_POINTS, iono_chain::FAIL_POINTS], crate::backend::FAIL_POINTS].concat().concat();
             output::text(&format!("{}\n", all.join("\n")));
             Ok(())
         }
