@@ -58,7 +58,7 @@ impl Inner {
             self.make_room_for(lease, &before).await?;
             self.make_way(workload, &objects, &before, switch).await?;
             self.send(lease, &objects).await?;
-            self.prune(lease, &objects).await?;
+            self.prune(lease, &objects, &before).await?;
             self.sign(workload).await?;
             self.applied().insert(lease, fingerprint);
         }
@@ -99,8 +99,10 @@ impl Inner {
             };
             let next = objects.iter().find(|object| SETS.contains(&object.kind) && object.name == name);
             let same_kind = next.is_some_and(|next| next.kind == set.kind);
+            // The API server empties a probe that goes instead of removing it, and refuses what is left.
+            let loses_probe = set.has_probe() && next.is_some_and(|next| !next.has_probe());
             let same_pods = next.is_some_and(|next| next.template() == set.template());
-            if !same_kind || (set.kind == "Job" && !same_pods) {
+            if !same_kind || loses_probe || (set.kind == "Job" && !same_pods) {
                 switch.route(workload.lease, name, &[], service.drain).await;
                 self.keep_logs_of(workload.lease, name).await;
                 self.remove_set(workload.lease, &set).await?;
@@ -151,7 +153,7 @@ impl Inner {
     }
 
     /// Removes what the workload no longer names.
-    async fn prune(&self, lease: LeaseId, objects: &[Object]) -> Result<(), RuntimeError> {
+    async fn prune(&self, lease: LeaseId, objects: &[Object], before: &Listed) -> Result<(), RuntimeError> {
         let listed = self.live.listed(Some(lease));
         let unnamed = |set: &Set<'_>| !objects.iter().any(|o| o.kind == set.kind && o.name == set.service());
         let sets: Vec<Set<'_>> = listed.sets().into_iter().filter(unnamed).collect();
@@ -163,10 +165,25 @@ impl Inner {
             .into_iter()
             .collect::<Result<(), _>>()?;
         tokio::try_join!(
-            self.prune_kind::<Secret>(lease, objects),
+            self.prune_secrets(lease, objects, before),
             self.prune_kind::<Service>(lease, objects),
             self.prune_kind::<NetworkPolicy>(lease, objects)
         )?;
+        Ok(())
+    }
+
+    /// By the names that pods were given: who may list secrets may read them, and nothing here needs that.
+    async fn prune_secrets(
+        &self,
+        lease: LeaseId,
+        objects: &[Object],
+        before: &Listed,
+    ) -> Result<(), RuntimeError> {
+        let api: Api<Secret> = Api::namespaced(self.cluster.client().await?, &self.names.namespace(lease));
+        let named = |name: &str| objects.iter().any(|object| object.kind == "Secret" && object.name == name);
+        for name in before.sets().iter().flat_map(Set::secrets).filter(|name| !named(name)) {
+            or_gone(ask(api.delete(name, &DeleteParams::default())).await)?;
+        }
         Ok(())
     }
 

@@ -83,6 +83,11 @@ impl Object {
         self.value.pointer("/spec/template/metadata/labels")?.get(key("template"))?.as_str()
     }
 
+    /// Whether the pods that it makes are asked if they serve.
+    pub(crate) fn has_probe(&self) -> bool {
+        self.value.pointer("/spec/template/spec/containers/0/readinessProbe").is_some()
+    }
+
     /// One of its annotations.
     pub(crate) fn annotation(&self, name: &str) -> Option<&str> {
         self.value.pointer("/metadata/annotations")?.get(key(name))?.as_str()

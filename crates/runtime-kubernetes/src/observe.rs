@@ -80,6 +80,23 @@ impl<'a> Set<'a> {
         Object { api_version, kind, plural, namespace: Some(namespace.to_owned()), name, value }
     }
 
+    /// Whether its pods are asked if they serve.
+    pub(crate) fn has_probe(&self) -> bool {
+        self.pod()
+            .is_some_and(|pod| pod.containers.iter().any(|container| container.readiness_probe.is_some()))
+    }
+
+    /// The secrets that its pods are given.
+    pub(crate) fn secrets(&self) -> BTreeSet<&'a str> {
+        let Some(pod) = self.pod() else { return BTreeSet::new() };
+        let sources = pod.containers.iter().flat_map(|container| container.env_from.iter().flatten());
+        let environment = sources.filter_map(|source| Some(source.secret_ref.as_ref()?.name.as_str()));
+        let volumes = pod.volumes.iter().flatten();
+        let files = volumes.filter_map(|volume| volume.secret.as_ref()?.secret_name.as_deref());
+        let logins = pod.image_pull_secrets.iter().flatten().map(|login| login.name.as_str());
+        environment.chain(files).chain(logins).collect()
+    }
+
     /// When somebody asked for fresh replicas.
     pub(crate) fn restarted(&self) -> Option<&'a str> {
         annotation(self.template_metadata()?, "restarted")

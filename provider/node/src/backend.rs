@@ -10,7 +10,7 @@ use iono_runtime_kubernetes::{ClusterConfig, KubernetesConfig, KubernetesRuntime
 use crate::config::{self, Config, Engine};
 
 /// Every place where an engine may be told to die, for tests.
-pub const FAIL_POINTS: &[&[&str]] = &[iono_runtime_docker::FAIL_POINTS];
+pub const FAIL_POINTS: &[&[&str]] = &[iono_runtime_docker::FAIL_POINTS, iono_runtime_kubernetes::FAIL_POINTS];
 
 /// The engine of `config`; it is not asked anything yet.
 ///

@@ -32,8 +32,9 @@ pub async fn run(cli: Cli) -> Result<()> {
             Ok(())
         }
         Command::Run { list_failpoints: true } => {
-            let all =
-                [crate::FAIL_POINTS, iono_chain::FAIL_POINTS, iono_runtime_docker::FAIL_POINTS].concat();
+            let all = [&[crate::FAIL_POINTS, iono_chain::FAIL_POINTS], crate::backend::FAIL_POINTS]
+                .concat()
+                .concat();
             output::text(&format!("{}\n", all.join("\n")));
             Ok(())
         }
