@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
 use crate::common::{Cluster, owner};
-use crate::support::{Client, fresh, is_exactly, lease_of, objects, small};
+use crate::support::{Client, fresh, is_exactly, lease_of, objects, pods, small};
 
 /// The router lives in the parent: it must not die with the child.
 struct Remote(SocketAddr);
@@ -116,9 +116,15 @@ impl Kill<'_> {
         }
         let client = matches!(self.what, "update" | "restart").then(|| Client::new(&routed));
         self.die(&routed).await;
+        let left = pods(lease);
         let after = fresh(config, dir);
         let seen = after.observe().await.unwrap();
         assert!(seen.iter().any(|seen| seen.lease == lease), "what is left is still known");
+        if client.is_some() {
+            // Who was cut off may come back late: nothing of the old ends before somebody goes on.
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            assert!(pods(lease).is_superset(&left));
+        }
         let two = desired(self.cluster, lease, "two", self.replicas);
         match self.what {
             "apply" => after.apply(&one, &*routed).await.unwrap(),
