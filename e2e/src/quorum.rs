@@ -12,7 +12,7 @@ use iono_testkit::{events, eventually};
 
 use crate::cli::{field, number};
 use crate::operators::{Operator, STAKE};
-use crate::{Iono, Network, http};
+use crate::{Iono, Network, Node, http};
 
 /// Operators at the beginning.
 pub const OPERATORS: usize = 7;
@@ -41,12 +41,14 @@ pub struct Trial {
 /// Who does what, in which block with how much gas, and what is worth saying of it.
 pub type Tell<'a> = dyn FnMut(&str, &str, Option<(u64, u64)>, &str) + 'a;
 
-/// Plays it on a network whose providers run, two of them able to serve any order; the tenants have money.
+/// Plays it on a network whose providers run, two of them able to serve any order; the tenants have money. Each round
+/// begins on empty engines: providers of a demo may share one machine.
 ///
 /// # Errors
 /// When something does not come about that the trial is about.
 pub async fn trial(
     network: &Network,
+    nodes: &[Node],
     operators: &mut [Operator],
     tenants: &[Iono],
     deploy: &[&str],
@@ -83,6 +85,15 @@ pub async fn trial(
 
     let before = network.matched_by_quorum().await?;
     for round in 1..=ROUNDS {
+        let left = || async {
+            for node in nodes {
+                if !node.engine.left(&node.label, None).await.ok()?.is_empty() {
+                    return None;
+                }
+            }
+            Some(())
+        };
+        eventually("empty engines", SOON, left).await?;
         let orders = try_join_all(tenants.iter().map(|tenant| rent(tenant, deploy))).await?;
         let batch = batch_of(network, orders[0]).await?;
         let note = format!("orders {orders:?}: every URL answered");

@@ -19,7 +19,16 @@ async fn seven_operators_match_with_one_dead_and_one_lying() {
     }
     let manifest = hello::manifest(market.network.dir(), "quorum", 1).unwrap();
     let deploy = ["deploy", &manifest, "--token", "1"];
-    let told = trial(&market.network, &mut operators, &tenants, &deploy, &mut |_, _, _, _| {}).await.unwrap();
+    let told = trial(
+        &market.network,
+        std::slice::from_ref(&market.node),
+        &mut operators,
+        &tenants,
+        &deploy,
+        &mut |_, _, _, _| {},
+    )
+    .await
+    .unwrap();
     assert!(told.matches_after_fault >= 10, "{told:?}");
 
     let (rpc, book) = (market.network.anvil.url(), market.network.book.clone());

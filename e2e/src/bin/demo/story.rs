@@ -274,7 +274,9 @@ impl Story {
         let mut tell = |who: &str, what: &str, mined: Option<(u64, u64)>, note: &str| {
             timeline.step(who, what, mined, note);
         };
-        self.trial = quorum::trial(&self.network, &mut self.operators, &tenants, &deploy, &mut tell).await?;
+        self.trial =
+            quorum::trial(&self.network, &self.nodes, &mut self.operators, &tenants, &deploy, &mut tell)
+                .await?;
         Ok(())
     }
 
