@@ -136,7 +136,7 @@ impl Inner {
             for pod in &stand.new {
                 judge(service, pod)?;
             }
-            self.patience(service, &stand, start)?;
+            self.patience(lease, service, &stand, start)?;
             let _ = tokio::time::timeout(TICK, version.changed()).await;
         }
     }
@@ -215,13 +215,28 @@ impl Inner {
         or_gone(ask(api.patch_status(name_of(pod), &PatchParams::default(), &patch)).await)
     }
 
+    /// Whether replicas of a service are on their way out.
+    fn is_leaving(&self, lease: LeaseId, service: &Service) -> bool {
+        let pods = self.live.listed(Some(lease)).pods;
+        let own = pods.iter().filter(|pod| label(&pod.metadata, "service") == Some(&service.name));
+        own.into_iter().any(|pod| pod.metadata.deletion_timestamp.is_some())
+    }
+
     /// Whether to go on waiting.
-    fn patience(&self, service: &Service, stand: &Stand, start: Instant) -> Result<(), RuntimeError> {
+    fn patience(
+        &self,
+        lease: LeaseId,
+        service: &Service,
+        stand: &Stand,
+        start: Instant,
+    ) -> Result<(), RuntimeError> {
         let waited = start.elapsed();
         let Some(pod) = stand.new.iter().rev().find(|pod| !is_done(service, pod)) else {
             // The cluster ends old ones, or makes none: a quota or an admission rule.
             let text = "the cluster makes no replica; its events tell why (`kubectl get events`)";
-            return if waited < PLACE { Ok(()) } else { Err(not_ready(service, text.to_owned())) };
+            // One that stops first is made when the old one has ended, and the cluster has seen that.
+            let patience = if self.is_leaving(lease, service) { 2 * PLACE + service.drain } else { PLACE };
+            return if waited < patience { Ok(()) } else { Err(not_ready(service, text.to_owned())) };
         };
         if let Some(("False", _, message)) = condition(pod, "PodScheduled") {
             let text = format!("no node takes it: {message}");

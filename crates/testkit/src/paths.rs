@@ -47,10 +47,22 @@ pub fn binary(name: &str) -> Result<PathBuf> {
     found.with_context(|| format!("the binary `{name}` is not built: `cargo build --bins` first"))
 }
 
-/// A TCP port that was free a moment ago.
+/// Ports that the system gives to no connection by itself: one of those might be taken the next moment. Neither are they
+/// a cluster's NodePorts.
+const PORTS: std::ops::Range<u16> = 10_000..30_000;
+
+/// A TCP port of this machine on which nobody listens.
 ///
 /// # Errors
-/// When the system gives none.
+/// When none is found.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    use std::hash::{BuildHasher as _, RandomState};
+    for _ in 0..100 {
+        let random = RandomState::new().hash_one(0) % u64::from(PORTS.end - PORTS.start);
+        let port = PORTS.start + u16::try_from(random)?;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    anyhow::bail!("no port from {} to {} is free", PORTS.start, PORTS.end)
 }
