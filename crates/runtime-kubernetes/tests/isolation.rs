@@ -251,7 +251,12 @@ async fn other_leases_and_the_host_are_silent() {
             let address = replicas(&*runtime, victim, "web").await.remove(0).address.unwrap();
             let service = told(&["get", "service", "web", "-n", &theirs, "-o", "jsonpath={.spec.clusterIP}"]);
             for known in [address, service.parse::<IpAddr>().unwrap()] {
-                assert_eq!(get(SocketAddr::new(known, PORT), "x").await.unwrap().1, "body-secret\n");
+                // A service leads to its pods a moment after they are ready.
+                eventually("an answer to the node", async || {
+                    let answer = get(SocketAddr::new(known, PORT), "x").await.ok()?;
+                    (answer.1 == "body-secret\n").then_some(())
+                })
+                .await;
             }
             let name = format!("web.{theirs}.svc.cluster.local");
             let found = inside(&runtime, lease, &format!("nslookup {name}")).await;
