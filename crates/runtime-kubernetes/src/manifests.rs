@@ -1,6 +1,7 @@
 //! Sealed manifests, each in a Secret of the provider's own namespace: found again by whoever has the key.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use iono_primitives::LeaseId;
 use iono_runtime::RuntimeError;
@@ -10,7 +11,6 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
-use std::time::Duration;
 
 use crate::cluster::{MANAGER, ask, or_gone};
 use crate::inner::Inner;
