@@ -31,7 +31,7 @@ const LONGEST: usize = 256 << 10;
 const AT_ONCE: usize = 16;
 
 /// The agents of a cluster.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Agents {
     client: reqwest::Client,
     /// By node.
@@ -44,6 +44,14 @@ struct Said {
     asked: Instant,
     measured: Option<Instant>,
     agent: Agent,
+}
+
+impl Default for Agents {
+    fn default() -> Self {
+        // Straight to the pods: no proxy of the environment, and no agent sends us elsewhere.
+        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+        Self { client: client.build().unwrap_or_default(), said: Mutex::default() }
+    }
 }
 
 impl Agents {
@@ -115,12 +123,12 @@ impl Agents {
 
     /// How fast the way is; `None` when it cannot be measured now, as while another daemon does.
     async fn network(&self, at: SocketAddr) -> Option<Network> {
-        let down = self.from_node(at).await?;
-        let up = self.to_node(at).await?;
-        Some(Network { from_node: down, to_node: up })
+        let from_node = self.receive(at).await?;
+        let to_node = self.send(at).await?;
+        Some(Network { from_node, to_node })
     }
 
-    async fn from_node(&self, at: SocketAddr) -> Option<u64> {
+    async fn receive(&self, at: SocketAddr) -> Option<u64> {
         let url = format!("http://{at}/v1/source?mebibytes={AMOUNT}");
         let mut answer =
             self.client.get(url).timeout(MEASURING).send().await.ok()?.error_for_status().ok()?;
@@ -132,7 +140,7 @@ impl Agents {
         megabits(bytes, start.elapsed())
     }
 
-    async fn to_node(&self, at: SocketAddr) -> Option<u64> {
+    async fn send(&self, at: SocketAddr) -> Option<u64> {
         let block = bytes::Bytes::from(vec![0x5a_u8; BLOCK]);
         let start = Instant::now();
         let blocks = stream::repeat(block).take((AMOUNT << 20) / BLOCK);
