@@ -1,5 +1,5 @@
 # The main jobs. Each installs what it needs, says what it does and asks nothing.
-.PHONY: help setup build demo test lint bench mutants
+.PHONY: help setup build demo test lint bench mutants image
 SHELL := /bin/bash
 
 help: ## This list
@@ -22,6 +22,9 @@ lint: ## Formatting, warnings, licences, static analysis
 
 bench: ## Write bench/results.json
 	@tools/setup && tools/bench
+
+image: ## The container image of provider and node agent
+	@tools/setup && tools/image
 
 mutants: ## Show that the suite notices each listed mutation
 	@tools/setup && tools/mutants

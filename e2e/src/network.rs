@@ -1,6 +1,7 @@
 //! A whole market on one machine: a chain with 1-second blocks, the contracts deployed by `iono admin deploy`, a
 //! matchmaker and providers, each a real process with a home folder of its own.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -55,6 +56,8 @@ pub struct NodePlan {
     pub price: f64,
     /// Whole SPON that it stakes.
     pub stake: u32,
+    /// Address of this machine that tenants reach it at.
+    pub host: IpAddr,
     /// More of the TOML file, for what a test changes.
     pub extra: String,
 }
@@ -69,6 +72,7 @@ impl NodePlan {
             memory: "2Gi".to_owned(),
             price: 0.01,
             stake: 1_000,
+            host: [127, 0, 0, 1].into(),
             extra: String::new(),
         }
     }
@@ -267,7 +271,7 @@ impl Network {
             config: dir.join("provider.toml"),
             hot,
             owner,
-            endpoint: format!("127.0.0.1:{port}"),
+            endpoint: format!("{}:{port}", plan.host),
             http_port,
             metrics: format!("http://127.0.0.1:{metrics_port}"),
             engine: self.engine,

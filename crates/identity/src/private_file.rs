@@ -1,7 +1,7 @@
 //! Files that only their owner may read: written whole or not at all, mode 0600 from the first byte.
 
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -49,10 +49,15 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, IdentityError> {
     std::fs::read_to_string(path).map(Zeroizing::new).map_err(|source| IdentityError::file(path, source))
 }
 
-/// Says so in the log when others may read the file; containers' secrets are often like that, so it is no error.
+/// Says so in the log when others may read the file; containers' secrets are often like that, so it is no error. A file of
+/// somebody else that its group may read is how a cluster hands a secret to one pod.
 pub(crate) fn warn_if_shared(path: &Path) {
-    let shared = std::fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0);
-    if shared {
+    let me = std::fs::metadata("/proc/self").map(|meta| meta.uid()).ok();
+    let others = |meta: &std::fs::Metadata| {
+        let group = if Some(meta.uid()) == me { 0o070 } else { 0 };
+        meta.permissions().mode() & (0o007 | group) != 0
+    };
+    if std::fs::metadata(path).is_ok_and(|meta| others(&meta)) {
         tracing::warn!(path = %path.display(), "others may read this secret; set its mode to 0600");
     }
 }

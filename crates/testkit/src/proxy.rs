@@ -1,6 +1,7 @@
 //! A TCP relay that can be cut: an RPC that is gone for a while, or that fails for some requests alone. Cutting drops the
 //! open connections and refuses new ones.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,7 +33,15 @@ impl Proxy {
     /// # Errors
     /// When no port can be bound.
     pub async fn to(target: u16) -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        Self::at([127, 0, 0, 1].into(), target).await
+    }
+
+    /// Relays a new port of another address of this machine to `target` of 127.0.0.1.
+    ///
+    /// # Errors
+    /// As [`Proxy::to`].
+    pub async fn at(address: IpAddr, target: u16) -> Result<Self> {
+        let listener = TcpListener::bind((address, 0)).await?;
         let port = listener.local_addr()?.port();
         let (open, filter) = (Arc::new(watch::Sender::new(true)), Arc::new(Filter::default()));
         let (state, rules) = (open.clone(), filter.clone());

@@ -1,4 +1,4 @@
-//! What the agent knows: the machine is looked at once a minute, and measured at the start and once a day.
+//! What the agent knows: the machine is looked at three times a minute, and measured at the start and once a day.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::reach;
 
 /// How often the machine is looked at.
-const LOOK: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_secs(20);
 /// How often it is measured: that takes processors and the disk for a second or two.
 const MEASURE: Duration = Duration::from_secs(24 * 3_600);
 

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 /// An address that takes longer to take a connection does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Most addresses: each costs a connection a minute.
+/// Most addresses: each costs three connections a minute.
 const MOST: usize = 16;
 
 /// # Errors
