@@ -1,5 +1,5 @@
 //! The chart on a real cluster: a provider in a pod, as its own account and as nobody on the node, rents out and serves
-//! through the node's ports; its pod and its disk are lost, and the lease runs on.
+//! through the node's ports; its pod and its disk are lost, it is upgraded, and the lease runs on.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::net::IpAddr;
@@ -51,11 +51,17 @@ impl Release {
         let passphrase = file("hot-key.passphrase", &dir.join("hot-key.passphrase"));
         run("kubectl", &["-n", space, "create", "secret", "generic", "provider-keys", &key, &passphrase])
             .await?;
-        let chart = repo_root()?.join("deploy/kubernetes/chart").display().to_string();
-        let mut args = vec!["install", "provider", &chart, "--namespace", space];
-        args.extend(set.iter().flat_map(|set| ["--set", set.as_str()]));
-        run(&release.helm, &args).await?;
+        release.helm("install", &[], set).await?;
         Ok(release)
+    }
+
+    /// The chart with these values.
+    async fn helm(&self, verb: &str, more: &[&str], set: &[String]) -> Result<String> {
+        let chart = repo_root()?.join("deploy/kubernetes/chart").display().to_string();
+        let mut args = vec![verb, "provider", &chart, "--namespace", &self.namespace];
+        args.extend(more);
+        args.extend(set.iter().flat_map(|set| ["--set", set.as_str()]));
+        run(&self.helm, &args).await
     }
 
     async fn kubectl(&self, args: &[&str]) -> Result<String> {
@@ -133,7 +139,7 @@ async fn the_chart_runs_a_provider_on_kubernetes() -> Result<()> {
     let config = node.dir().join("inside.toml");
     std::fs::write(&config, inside.join("\n"))?;
     let (http, api) = (node.http_port, node.endpoint.rsplit_once(':').context("no port")?.1.to_owned());
-    let set = [
+    let set = vec![
         format!("image.repository={}", IMAGE.0),
         format!("image.tag={}", IMAGE.1),
         "image.pullPolicy=Never".to_owned(),
@@ -171,9 +177,24 @@ async fn the_chart_runs_a_provider_on_kubernetes() -> Result<()> {
 
     // Pod and disk go; the lease stays, and the next pod finds it.
     release.kubectl(&["delete", "pod", "provider-0", "--wait=false"]).await?;
-    release.ready(&first).await?;
-    eventually("an answer again", SOON, || async { http::answers(&url, "packed").await.then_some(()) })
-        .await?;
+    let second = release.ready(&first).await?;
+    let answers = || async { http::answers(&url, "packed").await.then_some(()) };
+    eventually("an answer again", SOON, answers).await?;
+    assert_eq!(market.containers(lease).await?, containers);
+
+    // Upgraded as Helm 3 does it, which merges lists by the ports' numbers: TCP and UDP of each are there all the same.
+    let more = [set, vec![format!("ports.tenants.last={}", http + 7)]].concat();
+    release.helm("upgrade", &["--server-side=false"], &more).await?;
+    release.ready(&second).await?;
+    let ports = "jsonpath={range .spec.containers[0].ports[*]}{.hostPort}/{.protocol} {end}";
+    let ports = release.kubectl(&["get", "pod", "provider-0", "-o", ports]).await?;
+    for port in http + 1..=http + 7 {
+        for protocol in ["TCP", "UDP"] {
+            let one = format!("{port}/{protocol}");
+            assert_eq!(ports.split(' ').filter(|port| *port == one).count(), 1, "{one} in {ports}");
+        }
+    }
+    eventually("an answer of the upgraded", SOON, answers).await?;
     assert_eq!(market.containers(lease).await?, containers);
     market.close(lease).await?;
     market.balanced().await
