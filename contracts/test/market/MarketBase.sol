@@ -192,7 +192,8 @@ abstract contract MarketBase is Test {
                         address(policies),
                         address(randomness),
                         vm.computeCreateAddress(address(this), nonce + 7),
-                        address(clock)
+                        address(clock),
+                        fizzShares
                     )
                 )
             )
