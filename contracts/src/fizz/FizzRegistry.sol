@@ -126,10 +126,11 @@ contract FizzRegistry is Subnets {
         if (n.provider != provider || state == FizzState.None) return "no light node of this provider";
         if (state == FizzState.Proposed) return "light node: not accepted yet";
         if (state == FizzState.Left) return "light node: has left";
-        (, bool expelled) = memberOf(provider, n.owner);
+        (uint256 nodes, bool expelled) = memberOf(provider, n.owner);
         if (expelled) return "light node: expelled";
-        if (termsOf(provider).share < n.minShare) return "light node: works for a higher share only";
-        if (!_hasDelegated(provider, n.owner)) return "light node: its owner's delegation is too small";
+        SubnetTerms memory terms = termsOf(provider);
+        if (terms.share < n.minShare) return "light node: works for a higher share only";
+        if (!_hasDelegated(provider, n.owner, terms, nodes)) return "light node: its owner's delegation is too small";
     }
 
     /// @inheritdoc IFizzRegistry

@@ -113,15 +113,17 @@ abstract contract Subnets is IFizzRegistry {
     }
 
     /// @inheritdoc IFizzRegistry
-    function delegationOf(uint256 provider, address owner) public view returns (uint256 needed, uint256 held) {
-        needed = termsOf(provider).minDelegation * uint256(_members[provider][owner].nodes);
-        held = STAKING.tokensFor(provider, STAKING.sharesOf(provider, owner));
+    function delegationOf(uint256 provider, address owner) external view returns (uint256 needed, uint256 held) {
+        return (_needed(termsOf(provider), _members[provider][owner].nodes), _held(provider, owner));
     }
 
     /// @dev One delegation does not stand for two nodes: an owner's nodes stand and lapse together.
-    function _hasDelegated(uint256 provider, address owner) internal view returns (bool) {
-        (uint256 needed, uint256 held) = delegationOf(provider, owner);
-        return held + DUST >= needed;
+    function _hasDelegated(uint256 provider, address owner, SubnetTerms memory terms, uint256 nodes)
+        internal
+        view
+        returns (bool)
+    {
+        return _held(provider, owner) + DUST >= _needed(terms, nodes);
     }
 
     function _countNode(uint256 provider, address owner) internal {
@@ -141,6 +143,14 @@ abstract contract Subnets is IFizzRegistry {
     function _founded(uint256 provider) private view returns (Subnet storage s) {
         s = _subnets[provider];
         if (!s.founded) revert FizzRegistry_NoSubnet(provider);
+    }
+
+    function _needed(SubnetTerms memory terms, uint256 nodes) private pure returns (uint256) {
+        return terms.minDelegation * nodes;
+    }
+
+    function _held(uint256 provider, address owner) private view returns (uint256) {
+        return STAKING.tokensFor(provider, STAKING.sharesOf(provider, owner));
     }
 
     function _setNext(Subnet storage s, SubnetTerms calldata terms, uint256 from) private {

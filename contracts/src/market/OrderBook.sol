@@ -315,9 +315,14 @@ contract OrderBook is IOrderBook {
         if (profile.id() == 0) revert OrderBook_NotProvider(msg.sender);
         bool lists = w0.flags() & (OrderFlags.ALLOW_LIST | OrderFlags.DENY_LIST) != 0;
         string memory why = Eligibility.whyNot(w0, lists ? _orders[order].providers : 0, profile, fizz);
-        // Here and not at the match: a lease then names a light node that serves it, and no match can fail over one.
-        if (fizz != 0 && bytes(why).length == 0) why = FIZZ.whyNot(profile.id(), fizz);
         if (bytes(why).length != 0) revert OrderBook_Ineligible(order, profile.id(), why);
+        if (fizz != 0) _requireActive(order, profile.id(), fizz);
+    }
+
+    /// @dev Here and not at the match: a lease then names a light node that serves it, and no match can fail over one.
+    function _requireActive(uint256 order, uint256 provider, uint256 fizz) private view {
+        string memory why = FIZZ.whyNot(provider, fizz);
+        if (bytes(why).length != 0) revert OrderBook_Ineligible(order, provider, why);
     }
 
     /// @dev Puts a bid into its slot.
