@@ -206,10 +206,15 @@ contract SubnetGovernorTest is FizzBase {
         votes.execute(9);
     }
 
-    /// 300 of 1500 are a fifth: not enough, even if nobody is against it.
+    /// 300 of 1500 are a fifth: not enough, even if nobody is against it, and no more with the 200 that are.
     function test_execute_needsAQuorumOfYes() public {
         uint256 proposal = _proposal();
         _vote(alice, proposal, true);
+        uint256 state = vm.snapshotState();
+        skip(VOTING + 1);
+        _notPassed(proposal);
+        vm.revertToState(state);
+        _vote(bob, proposal, false);
         skip(VOTING + 1);
         _notPassed(proposal);
     }
