@@ -1,25 +1,31 @@
 //! What a machine is made of, found by itself (SP-31): CPU and memory within the limits that it really has, disks with
 //! their class, the space under a folder, GPUs.
 //!
-//! Everything is read from `/proc` and `/sys` below a root that tests replace; NVIDIA's GPUs come from its own library,
-//! whose absence is no error.
+//! What a machine has and how it is comes from `/proc` and `/sys` below a root that tests replace; NVIDIA's GPUs from
+//! its own library, whose absence is no error. What a machine does is measured.
 
 mod cgroup;
+mod condition;
 mod cpu;
 mod disk;
 mod gpu;
+mod measure;
 mod memory;
 mod mount;
+mod report;
 mod source;
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use condition::Condition;
 pub use cpu::Cpu;
 pub use disk::{Disk, Space};
-pub use gpu::{Gpu, GpuSource, amd::AmdSysfs, model_of, nvidia::Nvml};
+pub use gpu::{Gpu, GpuSource, amd::AmdSysfs, model_of, nvidia::Nvml, undriven::Undriven};
+pub use measure::{compute_score, write_speed};
 pub use memory::Memory;
+pub use report::{AGENT_PORT, Measured, Reach, Report};
 pub use source::{HardwareError, Source};
 
 /// A machine as it is found.

@@ -135,6 +135,18 @@ pub struct Attributes {
     pub compliance: BTreeSet<Compliance>,
 }
 
+impl Compute {
+    /// The tier of a measured score (SP-5).
+    #[must_use]
+    pub fn of(score: u32, threads: u32) -> Self {
+        match score {
+            50_001.. => Self::Hpc,
+            ..20_000 if threads <= 48 => Self::Basic,
+            _ => Self::General,
+        }
+    }
+}
+
 impl Attributes {
     /// The stored bits.
     #[must_use]

@@ -7,7 +7,7 @@ use futures::stream::StreamExt;
 use iono_primitives::LeaseId;
 use iono_runtime::{
     ByteStream, Capabilities, Enforcement, EventStream, ExecRequest, ExecSession, LeaseStream, LogOptions,
-    LogStream, Machine, Observed, Owner, Runtime, RuntimeError, Switchboard, Workload,
+    LogStream, Machine, Observed, Owner, Right, Runtime, RuntimeError, Switchboard, Workload,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -120,6 +120,10 @@ impl Runtime for DockerRuntime {
 
     async fn machines(&self) -> Result<Option<Vec<Machine>>, RuntimeError> {
         Ok(None)
+    }
+
+    async fn rights(&self) -> Result<Vec<Right>, RuntimeError> {
+        Ok(Vec::new())
     }
 
     async fn check(&self) -> Result<Capabilities, RuntimeError> {

@@ -47,7 +47,7 @@ impl Inner {
         let before = self.live.listed(Some(lease));
         let mut carried = Carried { own_blocks: self.own_blocks().await?, ..carried(workload, &before) };
         let new = workload.services.iter().filter(|service| !carried.images.contains_key(&service.name));
-        let pinned = images::pin(new.collect()).await?;
+        let pinned = images::pin(new.collect(), &self.config.private_registries).await?;
         carried.images.extend(pinned);
         let objects = objects::of(&self.config, &self.names, workload, &carried)?;
         let text: Vec<&serde_json::Value> = objects.iter().map(|object| &object.value).collect();

@@ -1,6 +1,6 @@
 //! What the cluster's owner decided.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -29,6 +29,8 @@ pub struct KubernetesConfig {
     pub nodes: BTreeMap<String, String>,
     /// An image with a shell and `nc`, to try network policies with.
     pub probe_image: Option<String>,
+    /// Registries, as images name them (`localhost:5000`), that leases may use although they are on a private network.
+    pub private_registries: BTreeSet<String>,
     /// What a node calls NVIDIA's cards among its resources.
     pub gpu_resource: String,
 }
@@ -46,6 +48,7 @@ impl KubernetesConfig {
             dns: Vec::new(),
             runtime_class: None,
             nodes: BTreeMap::new(),
+            private_registries: BTreeSet::new(),
             gpu_resource: "nvidia.com/gpu".to_owned(),
         }
     }

@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Config;
 use kube::api::Api;
 
+use crate::agents::Agents;
 use crate::cluster::Cluster;
 use crate::live::Live;
 use crate::observe::Numbered;
@@ -32,6 +33,7 @@ pub(crate) struct Inner {
     shells: Mutex<HashMap<String, bool>>,
     keeps_policies: AtomicBool,
     pub(crate) own_blocks: own_blocks::Found,
+    pub(crate) agents: Agents,
 }
 
 impl Inner {
@@ -49,6 +51,7 @@ impl Inner {
             shells: Mutex::default(),
             keeps_policies: AtomicBool::new(false),
             own_blocks: own_blocks::Found::default(),
+            agents: Agents::default(),
             names,
             config,
         };

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use iono_runtime::{Machine, Room, RuntimeError};
+use iono_hardware::Hardware;
+use iono_primitives::GpuModel;
+use iono_runtime::{Agent, Machine, Room, RuntimeError};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
+use crate::agents;
 use crate::inner::Inner;
 use crate::names::{label, lease_of};
 
@@ -17,16 +20,20 @@ impl Inner {
     /// See [`iono_runtime::Runtime::machines`].
     pub(crate) async fn machines(&self) -> Result<Vec<Machine>, RuntimeError> {
         self.in_sight().await?;
+        let others = self.live.others.state();
+        let agents = agents::addresses(others.iter().map(|pod| &**pod), &self.config.namespace);
+        let mut agents = self.agents.look(agents).await;
         let mut machines: BTreeMap<String, Machine> = BTreeMap::new();
         for node in self.live.nodes.state() {
             if takes_workloads(&node)
                 && self.config.nodes.iter().all(|(name, value)| has_label(&node, name, value))
             {
-                let machine = self.machine(&node);
+                let name = node.metadata.name.as_deref().unwrap_or_default();
+                let machine = self.machine(&node, agents.remove(name).unwrap_or_default());
                 machines.insert(machine.name.clone(), machine);
             }
         }
-        for pod in self.live.pods.all().into_iter().chain(self.live.others.state()) {
+        for pod in self.live.pods.all().into_iter().chain(others) {
             let Some((node, taken)) = taken(&pod, &self.config.gpu_resource) else { continue };
             let Some(machine) = machines.get_mut(node) else { continue };
             let ours = label(&pod.metadata, "owner") == Some(self.names.short());
@@ -38,17 +45,31 @@ impl Inner {
         Ok(machines.into_values().collect())
     }
 
-    fn machine(&self, node: &Node) -> Machine {
+    fn machine(&self, node: &Node, agent: Agent) -> Machine {
         let allocatable = node.status.as_ref().and_then(|status| status.allocatable.as_ref());
-        let named = |name: &str| node.metadata.labels.as_ref().and_then(|labels| labels.get(name).cloned());
+        let found = agent.known().map(|known| &known.report.hardware);
         Machine {
             name: node.metadata.name.clone().unwrap_or_default(),
             all: allocatable.map(|all| room(all, &self.config.gpu_resource)).unwrap_or_default(),
-            gpu_name: named(GPU_NAME),
-            gpu_memory: named(GPU_MEMORY).and_then(|text| text.parse().ok()).unwrap_or(0),
+            gpu_model: found.and_then(model_of_cards).unwrap_or_else(|| model_of_labels(node)),
+            storage_class: found.map(|found| found.space.class).unwrap_or_default(),
+            agent,
             ..Machine::default()
         }
     }
+}
+
+/// The model of a machine's cards by its agent's word; any where they differ, since the plugin says who gets which one.
+fn model_of_cards(found: &Hardware) -> Option<GpuModel> {
+    let (first, rest) = found.gpus.split_first()?;
+    Some(if rest.iter().all(|card| card.model == first.model) { first.model } else { GpuModel::ANY })
+}
+
+/// The same by the vendor's feature discovery.
+fn model_of_labels(node: &Node) -> GpuModel {
+    let named = |name: &str| node.metadata.labels.as_ref().and_then(|labels| labels.get(name));
+    let memory = named(GPU_MEMORY).and_then(|text| text.parse().ok()).unwrap_or(0);
+    named(GPU_NAME).map(|name| iono_hardware::model_of(name, memory)).unwrap_or_default()
 }
 
 fn has_label(node: &Node, name: &str, value: &str) -> bool {

@@ -13,6 +13,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod agents;
 mod apply;
 mod check;
 mod cluster;
@@ -36,6 +37,7 @@ mod policies;
 mod remove;
 mod replica;
 mod restart;
+mod rights;
 mod runtime;
 mod settle;
 mod sight;

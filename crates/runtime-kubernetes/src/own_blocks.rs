@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use iono_runtime::RuntimeError;
-use iono_runtime::isolation::PRIVATE_NETWORKS;
+use iono_runtime::isolation::is_private;
 use k8s_openapi::api::core::v1::{Endpoints, Node};
 use kube::api::{Api, ListParams};
 use tokio::sync::Mutex;
@@ -57,19 +57,10 @@ fn blocks(nodes: &[Node], servers: Option<&Endpoints>) -> BTreeSet<String> {
     });
     let public = hosts.chain(of_pods).filter_map(|(address, bits): (&str, u32)| {
         let address: Ipv4Addr = address.parse().ok()?;
-        (!is_private(address)).then(|| format!("{address}/{bits}"))
+        // Leases are kept from the others anyway.
+        (!is_private(address.into())).then(|| format!("{address}/{bits}"))
     });
     public.collect()
-}
-
-/// Whether leases are kept from an address anyway.
-fn is_private(address: Ipv4Addr) -> bool {
-    PRIVATE_NETWORKS.iter().any(|block| {
-        let (network, bits) = block.split_once('/').unwrap_or((block, "32"));
-        let mask =
-            bits.parse().ok().and_then(|bits: u32| u32::MAX.checked_shl(32 - bits)).unwrap_or(u32::MAX);
-        network.parse::<Ipv4Addr>().is_ok_and(|network| network.to_bits() == address.to_bits() & mask)
-    })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use futures::stream::StreamExt;
 use iono_primitives::LeaseId;
 use iono_runtime::{
     ByteStream, Capabilities, Enforcement, EventStream, ExecRequest, ExecSession, LeaseStream, LogOptions,
-    LogStream, Machine, Observed, Owner, Runtime, RuntimeError, Switchboard, Workload,
+    LogStream, Machine, Observed, Owner, Right, Runtime, RuntimeError, Switchboard, Workload,
 };
 use kube::Config;
 use tokio::sync::mpsc;
@@ -122,6 +122,10 @@ impl Runtime for KubernetesRuntime {
 
     async fn machines(&self) -> Result<Option<Vec<Machine>>, RuntimeError> {
         self.inner.machines().await.map(Some)
+    }
+
+    async fn rights(&self) -> Result<Vec<Right>, RuntimeError> {
+        self.inner.rights().await
     }
 
     async fn check(&self) -> Result<Capabilities, RuntimeError> {

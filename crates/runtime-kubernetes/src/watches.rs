@@ -203,10 +203,14 @@ where
 
 fn whole<K>(_: &mut K) {}
 
-/// Leaves where a pod is and what it has set aside there.
+/// Leaves where a pod is, its address, and what it has set aside there.
 fn to_its_room(pod: &mut Pod) {
     pod.metadata.annotations = None;
-    pod.status = pod.status.take().map(|status| PodStatus { phase: status.phase, ..PodStatus::default() });
+    pod.status = pod.status.take().map(|status| PodStatus {
+        phase: status.phase,
+        pod_ip: status.pod_ip,
+        ..PodStatus::default()
+    });
     pod.spec = pod.spec.take().map(|spec| PodSpec {
         node_name: spec.node_name,
         containers: spec

@@ -37,7 +37,15 @@ async fn the_providers_rights_are_enough_and_no_more() {
     assert!(!kubectl(&["apply", "-f", rights.to_str().unwrap()]).is_empty(), "the rights are not taken");
     let mut config = cluster.config.clone();
     config.auth_info.impersonate = Some(ACCOUNT.to_owned());
-    let runtime = Arc::new(KubernetesRuntime::new(config, settings(cluster.dir.path())));
+    let runtime = Arc::new(KubernetesRuntime::new(config.clone(), settings(cluster.dir.path())));
+    let rights = runtime.rights().await.unwrap();
+    let missing: Vec<_> = rights.iter().filter(|right| !right.granted).collect();
+    assert!(rights.len() > 40 && missing.is_empty(), "{missing:?}");
+    // Somebody without any is told of each.
+    config.auth_info.impersonate = Some("system:serviceaccount:ionosphere:nobody".to_owned());
+    let stranger = KubernetesRuntime::new(config, settings(&cluster.dir.path().join("stranger")));
+    let granted = stranger.rights().await.unwrap().into_iter().filter(|right| right.granted);
+    assert_eq!(granted.collect::<Vec<_>>(), []);
 
     let lease = LeaseId(u64::from(std::process::id()));
     let mut data = shell(&cluster, "db", "exec sleep 1000");

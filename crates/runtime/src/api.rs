@@ -8,7 +8,7 @@ use iono_primitives::LeaseId;
 
 use crate::{
     ByteStream, Capabilities, Enforcement, EventStream, ExecRequest, ExecSession, LeaseStream, LogOptions,
-    LogStream, Machine, Observed, Owner, RuntimeError, Workload,
+    LogStream, Machine, Observed, Owner, Right, RuntimeError, Workload,
 };
 
 /// Who sends requests to replicas: the provider's router. A runtime calls it at the moments at which the replicas of a
@@ -149,6 +149,12 @@ pub trait Runtime: Send + Sync {
     /// # Errors
     /// See the trait.
     async fn check(&self) -> Result<Capabilities, RuntimeError>;
+
+    /// What leases take that the engine grants to accounts one by one; nothing where it grants all or none.
+    ///
+    /// # Errors
+    /// See the trait.
+    async fn rights(&self) -> Result<Vec<Right>, RuntimeError>;
 
     /// Whether the engine can assign NVIDIA's cards to containers; no runtime assigns those of other vendors.
     ///

@@ -26,9 +26,10 @@ pub use error::RuntimeError;
 pub use happenings::{Happenings, now};
 pub use iono_manifest::{Credentials, PullPolicy, Secret, SecretFile, VolumeKind};
 pub use kept::{KEPT_LINES, KeptLogs, failed};
-pub use machine::{Machine, Room};
+pub use machine::{Agent, Known, Machine, Network, Room};
 pub use observed::{
     Capabilities, Enforcement, Exit, ExitReason, Limit, Observed, ObservedService, Replica, ReplicaState,
+    Right,
 };
 pub use stream::{
     ByteStream, Event, EventKind, EventStream, ExecInput, ExecOutput, ExecRequest, ExecSession, LeaseStream,

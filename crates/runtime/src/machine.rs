@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use iono_primitives::LeaseId;
+use iono_hardware::Report;
+use iono_primitives::{GpuModel, LeaseId, StorageClass};
 use serde::{Deserialize, Serialize};
 
 /// Amounts of a machine.
@@ -50,8 +51,57 @@ pub struct Machine {
     pub others: Room,
     /// What leases of this owner have taken.
     pub leases: BTreeMap<LeaseId, Room>,
-    /// What the vendor calls its cards, if it has any and the engine knows.
-    pub gpu_name: Option<String>,
-    /// MiB of memory of one card, if the engine knows.
-    pub gpu_memory: u64,
+    /// The market's name for its cards, where it has some and all are alike; any model otherwise.
+    pub gpu_model: GpuModel,
+    /// Class of the disk that workloads write to, if that is known.
+    pub storage_class: StorageClass,
+    /// What its agent says.
+    pub agent: Agent,
+}
+
+/// The program on a machine that says what the engine does not know.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Agent {
+    /// There is none.
+    #[default]
+    Missing,
+    /// It does not answer.
+    Silent {
+        /// What happens instead.
+        why: String,
+    },
+    /// It answers.
+    Known(Box<Known>),
+}
+
+/// What is known of a machine by its agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// What it says.
+    pub report: Report,
+    /// Milliseconds by which its clock is ahead of this machine's.
+    pub skew: i64,
+    /// The way to it, if it could be measured.
+    pub network: Option<Network>,
+}
+
+/// How fast the way between this machine and another is, in Mbit a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// What comes from there: what its leases send.
+    pub from_node: u64,
+    /// What goes there.
+    pub to_node: u64,
+}
+
+impl Agent {
+    /// What it says, if it answers.
+    #[must_use]
+    pub fn known(&self) -> Option<&Known> {
+        match self {
+            Self::Known(known) => Some(known),
+            Self::Missing | Self::Silent { .. } => None,
+        }
+    }
 }

@@ -173,6 +173,15 @@ pub struct Capabilities {
     pub limits: Vec<Enforcement>,
 }
 
+/// Something that the engine may be told to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Right {
+    /// In the engine's words, such as `create namespaces`.
+    pub what: String,
+    /// Whether it is granted to this account.
+    pub granted: bool,
+}
+
 impl Capabilities {
     /// Whether `limit` is enforced.
     #[must_use]

@@ -52,6 +52,7 @@ fn kubernetes(config: &Config, vault: Vault) -> KubernetesConfig {
         runtime_class: kubernetes.runtime_class.clone(),
         nodes: kubernetes.nodes.clone(),
         probe_image: kubernetes.probe_image.clone(),
+        private_registries: kubernetes.private_registries.clone(),
         gpu_resource: kubernetes.gpu_resource.clone(),
         ..KubernetesConfig::new(vault, config.engine_dir())
     }

@@ -1,13 +1,16 @@
 //! What of a machine can be offered (SP-31), from what was found by itself and what its engine can hand out.
 
+use std::path::Path;
 use std::time::Duration;
 
 use alloy::primitives::Address;
 use anyhow::Result;
-use iono_hardware::{Hardware, HardwareError};
+use iono_hardware::{Hardware, HardwareError, Measured, Source, Undriven};
 use iono_primitives::ProviderId;
+use iono_primitives::attributes::Compute;
 use iono_runtime::{Enforcement, Owner, Runtime, RuntimeError, Vault};
 use iono_runtime_docker::gpu_support_of;
+use serde::Serialize;
 
 use crate::backend;
 use crate::capacity::{Gpu, Offer, Withheld, cluster};
@@ -20,12 +23,35 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A machine as a command sees it.
 pub struct Seen {
-    /// What was found on this machine; `None` where a cluster runs the leases.
-    pub hardware: Option<Hardware>,
+    /// This machine; `None` where a cluster runs the leases.
+    pub this: Option<This>,
     /// What of it is offered beyond the reserve.
     pub offer: Offer,
     /// Why it is not known whether the cards can be assigned, if so: the engine does not answer.
     pub unknown: Option<String>,
+}
+
+/// The machine that the command runs on.
+#[derive(Debug, Serialize)]
+pub struct This {
+    /// What was found.
+    #[serde(flatten)]
+    pub hardware: Hardware,
+    /// Cards that cannot be used.
+    pub undriven: Vec<Undriven>,
+    /// What it was measured to do.
+    pub measured: Measured,
+}
+
+impl This {
+    /// Looks and measures; takes a second or two and blocks.
+    fn measure(storage: &Path) -> Result<Self, HardwareError> {
+        let hardware = Hardware::discover(storage)?;
+        // A folder that is still to be made, or that only the daemon may write to, has no speed yet.
+        let write = iono_hardware::write_speed(storage).ok();
+        let measured = Measured { compute: iono_hardware::compute_score(), write };
+        Ok(Self { hardware, undriven: Undriven::read_all(&Source::system()), measured })
+    }
 }
 
 /// What the machine that the daemon runs on can offer, its cards included; nothing where a cluster runs the leases.
@@ -49,8 +75,10 @@ pub async fn look(config: &Config) -> Result<Seen> {
     if config.runtime.engine == Engine::Kubernetes {
         return look_at_cluster(config).await;
     }
-    let hardware = Hardware::discover(&config.runtime.storage_path)?;
-    let all = offer(&hardware);
+    let storage = config.runtime.storage_path.clone();
+    let this = tokio::task::spawn_blocking(move || This::measure(&storage)).await??;
+    let compute = Compute::of(this.measured.compute, this.hardware.cpu.threads);
+    let all = Offer { compute: Some(compute), ..offer(&this.hardware) };
     let support =
         if all.gpus.is_empty() { None } else { Some(in_time(gpu_support_of(&config.runtime.docker)).await) };
     let (support, unknown) = match support {
@@ -59,7 +87,7 @@ pub async fn look(config: &Config) -> Result<Seen> {
         None => (None, None),
     };
     let offer = Offer::of(assignable(all, support.as_ref()), &config.reserve, &config.offer);
-    Ok(Seen { hardware: Some(hardware), offer, unknown })
+    Ok(Seen { this: Some(this), offer, unknown })
 }
 
 async fn look_at_cluster(config: &Config) -> Result<Seen> {
@@ -67,8 +95,8 @@ async fn look_at_cluster(config: &Config) -> Result<Seen> {
     let nobody = Owner { chain_id: 0, registry: Address::ZERO, provider: ProviderId(0) };
     let runtime = backend::open(config, Vault::new(&[0; 32], nobody)).await?;
     let machines = runtime.machines().await?.unwrap_or_default();
-    let all = cluster::offer(&machines, config.runtime.kubernetes.storage_tier);
-    Ok(Seen { hardware: None, offer: Offer::of(all, &config.reserve, &config.offer), unknown: None })
+    let all = cluster::offer(&machines, &config.runtime.kubernetes);
+    Ok(Seen { this: None, offer: Offer::of(all, &config.reserve, &config.offer), unknown: None })
 }
 
 /// Asks a running provider's engine whether it can assign cards.

@@ -226,7 +226,7 @@ impl Node {
         let config = self.config();
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
         let all = match &view.machines {
-            Some(machines) => cluster::offer(machines, self.machine.storage_class),
+            Some(machines) => cluster::offer(machines, &config.runtime.kubernetes),
             None => machine::assignable(self.machine.clone(), view.gpu_support.as_ref()),
         };
         Offer::of(all, &config.reserve, &config.offer)

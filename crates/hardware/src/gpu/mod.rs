@@ -2,6 +2,7 @@
 
 pub(crate) mod amd;
 pub(crate) mod nvidia;
+pub(crate) mod undriven;
 
 use iono_primitives::GpuModel;
 use serde::{Deserialize, Serialize};

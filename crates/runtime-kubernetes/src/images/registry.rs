@@ -1,10 +1,14 @@
 //! As much of the OCI distribution protocol as asking for a digest needs: one `HEAD`, with a login or a token if the
 //! registry wants one.
 
+use std::sync::Arc;
+
 use http::header::{ACCEPT, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method, StatusCode};
 use reqwest::{Client, RequestBuilder, Response, Url};
 use serde_json::Value;
+
+use super::reach::{Internet, Reach, redirects, refuse_inside};
 
 /// Docker's registry, as images without a registry's name mean it, and where it really is.
 const DOCKER: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
@@ -45,6 +49,11 @@ impl Reference {
             return Self { host: DOCKER[2].to_owned(), path, which };
         }
         Self { host: host.to_owned(), path: path.to_owned(), which }
+    }
+
+    /// The registry, as images name it.
+    pub(super) fn host(&self) -> &str {
+        &self.host
     }
 
     /// Whether a login for `host` is one for this image's registry. It must go to no other.
@@ -96,14 +105,29 @@ pub(super) struct Registry<'a> {
     client: Client,
     reference: &'a Reference,
     login: Option<Login<'a>>,
+    reach: Reach,
 }
 
 impl<'a> Registry<'a> {
-    pub(super) fn new(reference: &'a Reference, login: Option<Login<'a>>) -> reqwest::Result<Self> {
-        Ok(Self { client: Client::builder().user_agent("ionosphere").build()?, reference, login })
+    /// `reach` says where it may be; the token server that it names, and whatever leads elsewhere, is bound by it as well.
+    pub(super) fn new(
+        reference: &'a Reference,
+        login: Option<Login<'a>>,
+        reach: Reach,
+    ) -> reqwest::Result<Self> {
+        let client = Client::builder().user_agent("ionosphere");
+        let client = match reach {
+            Reach::Anywhere => client,
+            Reach::Internet => client.dns_resolver(Arc::new(Internet)).redirect(redirects()),
+        };
+        Ok(Self { client: client.build()?, reference, login, reach })
     }
 
     pub(super) async fn ask(&self) -> reqwest::Result<Answer> {
+        let address = Url::parse(&format!("https://{}/", self.reference.host));
+        if let Some(answer) = address.ok().and_then(|url| self.out_of_reach(&url)) {
+            return Ok(answer);
+        }
         let first = self.send(Method::HEAD, &Proof::None).await?;
         if first.status() != StatusCode::UNAUTHORIZED {
             return self.judge(first, &Proof::None).await;
@@ -121,10 +145,18 @@ impl<'a> Registry<'a> {
         self.judge(second, &proof).await
     }
 
+    fn out_of_reach(&self, url: &Url) -> Option<Answer> {
+        match self.reach {
+            Reach::Anywhere => None,
+            Reach::Internet => refuse_inside(url).err().map(|inside| Answer::Refused(inside.to_string())),
+        }
+    }
+
     async fn send(&self, method: Method, proof: &Proof<'_>) -> reqwest::Result<Response> {
         let Reference { host, path, which } = self.reference;
         let scheme = if self.reference.is_local() { "http" } else { "https" };
-        let request = self.client.request(method, format!("{scheme}://{host}/v2/{path}/manifests/{which}"));
+        let url = format!("{scheme}://{host}/v2/{path}/manifests/{which}");
+        let request = self.client.request(method, url);
         prove(request.header(ACCEPT, MANIFESTS), proof).send().await
     }
 
@@ -152,6 +184,9 @@ impl<'a> Registry<'a> {
         // A login goes over no open line.
         if url.scheme() != "https" && !self.reference.is_local() {
             return unknown("the registry's token server is not on HTTPS");
+        }
+        if let Some(answer) = self.out_of_reach(&url) {
+            return Ok(Err(answer));
         }
         let scope = format!("repository:{}:pull", self.reference.path);
         let service = service.map(|service| ("service", service));

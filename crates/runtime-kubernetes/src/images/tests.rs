@@ -46,7 +46,20 @@ fn service(host: &str, login: Option<&str>) -> Service {
 }
 
 async fn pinned(service: &Service) -> Result<Option<String>, RuntimeError> {
-    Ok(pin(vec![service]).await?.remove("app"))
+    let host = service.image.split('/').next().unwrap().to_owned();
+    Ok(pin(vec![service], &BTreeSet::from([host])).await?.remove("app"))
+}
+
+#[tokio::test]
+async fn what_is_on_a_private_network_is_not_asked_unless_the_owner_says_so() {
+    let (host, asked) = registry(|_, _| reply("200 OK", "", "")).await;
+    let refused = pin(vec![&service(&host, None)], &BTreeSet::new()).await.unwrap_err();
+    assert!(refused.to_string().contains("127.0.0.1 is on a private network"), "{refused}");
+    for inside in ["localhost:5000", "10.0.0.1", "169.254.169.254:80"] {
+        let refused = pin(vec![&service(inside, None)], &BTreeSet::new()).await.unwrap_err();
+        assert!(matches!(refused, RuntimeError::ImageUnavailable { .. }), "{inside}");
+    }
+    assert_eq!(asked.lock().unwrap().len(), 0);
 }
 
 #[tokio::test]

@@ -96,6 +96,7 @@ pub(crate) fn settings(dir: &Path) -> KubernetesConfig {
     KubernetesConfig {
         dns: vec!["10.245.0.1".parse().unwrap()],
         probe_image: Some(image()),
+        private_registries: ["localhost:5000", "localhost:1"].map(str::to_owned).into(),
         ..KubernetesConfig::new(vault, dir)
     }
 }

@@ -1,43 +1,58 @@
 //! A cluster's machines as an offer, and what is free on each: what leases have taken there by the engine's word, and
 //! what is promised but not there yet by the packer's.
 
-use std::collections::BTreeMap;
-
 use iono_placement::{Capacity, Node, place};
+use iono_primitives::attributes::Compute;
 use iono_primitives::{LeaseId, StorageClass};
 use iono_runtime::{Machine, Room};
 
 use super::{Claim, Gpu, Offer};
+use crate::config::Kubernetes;
 
-/// The one vendor whose cards a cluster assigns by the configured resource.
-const VENDOR: &str = "nvidia";
-
-/// All that the machines have beyond what others took.
+/// All that the machines have beyond what others took, by the cluster's settings.
 #[must_use]
-pub fn offer(machines: &[Machine], class: StorageClass) -> Offer {
+pub fn offer(machines: &[Machine], config: &Kubernetes) -> Offer {
     let mut all = Room::default();
     machines.iter().for_each(|machine| all.add(machine.all.without(machine.others)));
     Offer {
         cpu: all.cpu,
         memory: all.memory,
         storage: all.storage,
-        storage_class: class,
-        gpus: machines.iter().flat_map(cards).collect(),
+        storage_class: class(machines, config),
+        compute: machines.iter().map(compute).min().flatten(),
+        gpus: machines.iter().flat_map(|machine| cards(machine, vendor(&config.gpu_resource))).collect(),
         withheld: Vec::new(),
         machines: machines.to_vec(),
     }
 }
 
+/// The owner's word, or the slowest that the machines' agents found.
+fn class(machines: &[Machine], config: &Kubernetes) -> StorageClass {
+    match config.storage_tier {
+        StorageClass::Any => machines.iter().map(|machine| machine.storage_class).min().unwrap_or_default(),
+        word => word,
+    }
+}
+
+/// The tier by the score that a machine's agent measured.
+fn compute(machine: &Machine) -> Option<Compute> {
+    let report = &machine.agent.known()?.report;
+    Some(Compute::of(report.measured.compute, report.hardware.cpu.threads))
+}
+
+/// Whose cards a resource stands for: `nvidia` for `nvidia.com/gpu`.
+fn vendor(resource: &str) -> &str {
+    resource.split('.').next().unwrap_or_default()
+}
+
 /// A machine's cards that nobody else took; their plugin, not we, says which one a pod gets.
-fn cards(machine: &Machine) -> impl Iterator<Item = Gpu> {
+fn cards(machine: &Machine, vendor: &str) -> impl Iterator<Item = Gpu> {
     let count = machine.all.gpus.saturating_sub(machine.others.gpus);
-    let name = machine.gpu_name.as_deref().unwrap_or_default();
-    let model = iono_hardware::model_of(name, machine.gpu_memory);
-    let node = machine.name.clone();
+    let (model, node) = (machine.gpu_model, machine.name.clone());
     (0..count).map(move |index| Gpu {
         id: format!("{node}/{index}"),
         model,
-        vendor: VENDOR.to_owned(),
+        vendor: vendor.to_owned(),
         node: Some(node.clone()),
     })
 }
@@ -101,8 +116,8 @@ fn room_of(free: &Capacity) -> Room {
 
 fn node(machine: &Machine, class: StorageClass) -> Node {
     let left = machine.all.without(machine.others);
-    let mut gpus = BTreeMap::new();
-    cards(machine).for_each(|card| *gpus.entry(card.model).or_default() += 1);
+    let count = u32::try_from(left.gpus).unwrap_or(u32::MAX);
+    let gpus = [(machine.gpu_model, count)].into_iter().filter(|(_, count)| *count > 0).collect();
     let free = Capacity { cpu: left.cpu, memory: left.memory, storage: [(class, left.storage)].into(), gpus };
     Node { name: machine.name.clone(), free }
 }
@@ -169,13 +184,17 @@ mod tests {
         LeaseSpec { resources, groups: vec![group], manifest_hash: B256::ZERO, providers: Vec::new() }
     }
 
+    fn ssd() -> Kubernetes {
+        Kubernetes { storage_tier: StorageClass::Ssd, ..Kubernetes::default() }
+    }
+
     fn claim(lease: u64, spec: &LeaseSpec) -> Claim<'_> {
         Claim { lease: LeaseId(lease), spec, devices: &[] }
     }
 
     #[test]
     fn a_replica_needs_room_on_one_machine() {
-        let offer = offer(&[machine("a", 1_100), machine("b", 1_100)], StorageClass::Ssd);
+        let offer = offer(&[machine("a", 1_100), machine("b", 1_100)], &ssd());
         assert_eq!((offer.cpu, offer.memory), (2_000, 2_000));
         let free = offer.free(&[], None);
         assert!(free.place(&spec(2, 1_000), StorageClass::Ssd).is_ok());
@@ -189,7 +208,7 @@ mod tests {
     fn what_runs_counts_where_it_runs_and_what_is_promised_where_it_fits() {
         let mut machines = [machine("a", 1_100), machine("b", 1_100)];
         machines[1].leases.insert(LeaseId(1), Room { cpu: 600, memory: 10, storage: 10, gpus: 0 });
-        let offer = offer(&machines, StorageClass::Ssd);
+        let offer = offer(&machines, &ssd());
         let (running, promised) = (spec(1, 600), spec(1, 700));
         let free = offer.free(&[claim(1, &running), claim(2, &promised)], None);
         let cpu: Vec<u64> = free.nodes.iter().map(|node| node.free.cpu).collect();
@@ -202,7 +221,7 @@ mod tests {
 
     #[test]
     fn the_owners_reserve_comes_off_the_largest_machine() {
-        let all = offer(&[machine("a", 1_100), machine("b", 2_100)], StorageClass::Ssd);
+        let all = offer(&[machine("a", 1_100), machine("b", 2_100)], &ssd());
         let reserve = Share { cpu: Cores(500), memory: Mebibytes(0), storage: Mebibytes(0), gpus: 0 };
         let offer = Offer::of(all, &reserve, &Cap::default());
         let cpu: Vec<u64> = offer.free(&[], None).nodes.iter().map(|node| node.free.cpu).collect();
@@ -213,9 +232,8 @@ mod tests {
     fn cards_are_known_by_their_nodes_label() {
         let mut machine = machine("a", 2_000);
         machine.all.gpus = 2;
-        machine.gpu_name = Some("NVIDIA-H100-80GB-HBM3".to_owned());
-        machine.gpu_memory = 81_559;
-        let offer = offer(&[machine], StorageClass::Ssd);
+        machine.gpu_model = iono_hardware::model_of("NVIDIA-H100-80GB-HBM3", 81_559);
+        let offer = offer(&[machine], &ssd());
         assert_eq!(offer.gpus[0].model.as_str(), "h100-sxm-80gi");
         let mut needs = spec(1, 100);
         (needs.resources.gpus, needs.groups[0].gpus) = (2, 2);
@@ -232,7 +250,7 @@ mod tests {
         /// However much is promised, nothing goes below zero and nothing is given away twice.
         #[test]
         fn what_is_placed_fits_the_machines(orders in proptest::collection::vec((1u16..4, 1u32..1_500), 0..12)) {
-            let offer = offer(&[machine("a", 1_100), machine("b", 2_100), machine("c", 3_100)], StorageClass::Ssd);
+            let offer = offer(&[machine("a", 1_100), machine("b", 2_100), machine("c", 3_100)], &ssd());
             let mut taken: Vec<LeaseSpec> = Vec::new();
             for (count, cpu) in orders {
                 let claims: Vec<Claim<'_>> = taken.iter().zip(1..).map(|(spec, id)| claim(id, spec)).collect();

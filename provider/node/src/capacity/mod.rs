@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use iono_placement::{Capacity, Dimension, Gpus, Node, place};
+use iono_primitives::attributes::Compute;
 use iono_primitives::{Attributes, GpuModel, Group, LeaseId, Resources, StorageClass};
 use iono_runtime::Machine;
 use serde::Serialize;
@@ -62,6 +63,8 @@ pub struct Offer {
     pub storage: u64,
     /// Class of the disk that leases live on.
     pub storage_class: StorageClass,
+    /// Tier by the measured score, the lowest of several machines'; `None` where it was not measured.
+    pub compute: Option<Compute>,
     /// GPUs.
     pub gpus: Vec<Gpu>,
     /// GPUs that the engine cannot assign.
@@ -111,6 +114,7 @@ impl Offer {
             memory: left(machine.memory, reserve.memory.0, cap.memory.map(|cap| cap.0)),
             storage: left(machine.storage, reserve.storage.0, cap.storage.map(|cap| cap.0)),
             storage_class: machine.storage_class,
+            compute: machine.compute,
             // The owner keeps the first ones.
             gpus: machine.gpus.into_iter().rev().take(gpus as usize).rev().collect(),
             withheld: machine.withheld,
@@ -118,12 +122,12 @@ impl Offer {
         }
     }
 
-    /// The attribute tiers of the registry's record (SP-5): the owner's word on compute, connectivity and compliance,
-    /// and what the offer itself shows. Of mixed GPUs the lowest tier counts, since an order for any model may get it.
+    /// The attribute tiers of the registry's record (SP-5): the owner's word on connectivity, compliance and, where it is
+    /// given, compute, and what the offer itself shows. Of mixed GPUs the lowest tier counts, since an order for any model may get it.
     #[must_use]
     pub fn attributes(&self, owner: &Public) -> Attributes {
         Attributes {
-            compute: Some(owner.compute),
+            compute: Some(owner.compute.or(self.compute).unwrap_or(Compute::Basic)),
             storage: self.storage_class,
             gpu: self.gpus.iter().map(|gpu| gpu.model.tier()).min().unwrap_or(0),
             connectivity: Some(owner.connectivity),
@@ -317,7 +321,7 @@ mod tests {
 
     #[test]
     fn tiers_are_the_owners_word_and_what_the_offer_shows() {
-        use iono_primitives::attributes::{Compliance, Compute, Connectivity};
+        use iono_primitives::attributes::{Compliance, Connectivity};
         let toml = "endpoint = 'a:1'\ndomain = 'a'\ncompute = 'general'\nconnectivity = 'high'\ncompliance = ['soc2']";
         let owner: Public = toml::from_str(toml).unwrap();
         let tiers = Attributes {
@@ -333,6 +337,10 @@ mod tests {
         assert_eq!(Offer::of(machine(), &reserve, &Cap::default()).attributes(&owner).gpu, 0);
         let plain: Public = toml::from_str("endpoint = 'a:1'\ndomain = 'a'").unwrap();
         assert_eq!(Offer::default().attributes(&plain).to_string(), "compute basic, connectivity low");
+        // What was measured counts where the owner says nothing.
+        let fast = Offer { compute: Some(Compute::Hpc), ..machine() };
+        assert_eq!(fast.attributes(&plain).compute, Some(Compute::Hpc));
+        assert_eq!(fast.attributes(&owner).compute, Some(Compute::General));
     }
 
     #[test]

@@ -41,12 +41,12 @@ pub fn run(common: &Common, force: bool) -> Result<()> {
 /// # Errors
 /// When the machine cannot be measured.
 pub async fn hardware(common: &Common, config: &Config) -> Result<()> {
-    let machine::Seen { hardware, offer, unknown } = machine::look(config).await?;
+    let machine::Seen { this, offer, unknown } = machine::look(config).await?;
     if let Some(why) = unknown {
         output::remark(&format!("whether GPUs can be offered is not known: {why}"));
     }
     let tiers = offer.attributes(&config.public);
-    let shown = json!({ "machine": hardware, "offered": offer, "tiers": tiers });
+    let shown = json!({ "machine": this, "offered": offer, "tiers": tiers });
     output::result(common, &shown, output::lines)?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Which engine runs the leases, and what there is to say about a cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use iono_primitives::StorageClass;
@@ -32,14 +32,17 @@ pub struct Kubernetes {
     /// Class of persistent volumes; the cluster's default when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage_class: Option<String>,
-    /// What kind of disk leases get: `hdd`, `ssd`, `nvme`; the owner's word.
+    /// What kind of disk leases get: `hdd`, `ssd`, `nvme` by the owner's word, `any` for what the nodes' agents find.
     pub storage_tier: StorageClass,
     /// What runs the containers (`gvisor`, `kata`); the cluster's default when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime_class: Option<String>,
     /// Labels of the nodes that leases may run on; all nodes when empty.
     pub nodes: BTreeMap<String, String>,
-    /// What a node calls NVIDIA's cards among its resources.
+    /// Registries, as images name them, that leases may use although they are on a private network.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub private_registries: BTreeSet<String>,
+    /// What a node calls its cards among its resources: `nvidia.com/gpu`, `amd.com/gpu`.
     pub gpu_resource: String,
     /// An image with a shell and `nc`, to try whether the cluster keeps network policies. Without it no bids are made.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,6 +59,7 @@ impl Default for Kubernetes {
             storage_tier: StorageClass::Any,
             runtime_class: None,
             nodes: BTreeMap::new(),
+            private_registries: BTreeSet::new(),
             gpu_resource: "nvidia.com/gpu".to_owned(),
             probe_image: None,
         }

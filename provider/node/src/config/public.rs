@@ -36,9 +36,9 @@ pub struct Public {
     /// Ids of the payment tokens that are taken.
     #[serde(default = "token")]
     pub tokens: Vec<u16>,
-    /// Compute tier (SP-5): the owner's word until challenges measure it.
-    #[serde(default = "basic")]
-    pub compute: Compute,
+    /// Compute tier (SP-5) by the owner's word; as it is measured when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compute: Option<Compute>,
     /// Connectivity tier: the owner's word as well.
     #[serde(default = "low")]
     pub connectivity: Connectivity,
@@ -61,10 +61,6 @@ pub struct HostCertificate {
 
 fn token() -> Vec<u16> {
     vec![0]
-}
-/// The floor, which any machine reaches.
-fn basic() -> Compute {
-    Compute::Basic
 }
 /// The floor, which any line reaches.
 fn low() -> Connectivity {

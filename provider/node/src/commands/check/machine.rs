@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 
 use iono_primitives::ProviderId;
-use iono_runtime::Limit;
+use iono_runtime::{Limit, Right};
 
 use super::{Checked, failed, passed};
 use crate::config::{Config, Engine};
@@ -63,6 +63,10 @@ pub(super) async fn engine(config: &Config, checks: &mut Vec<Checked>) {
         Ok(engine) => engine,
         Err(error) => return checks.push(failed("engine", format!("{error:#}"))),
     };
+    match engine.rights().await {
+        Ok(rights) => checks.extend(granted(&rights)),
+        Err(error) => checks.push(failed("rights", error.to_string())),
+    }
     let found = match engine.check().await {
         Ok(found) => found,
         Err(error) => return checks.push(failed("engine", error.to_string())),
@@ -81,6 +85,23 @@ pub(super) async fn engine(config: &Config, checks: &mut Vec<Checked>) {
             Limit::Gpu => continue,
         };
         checks.push(Checked { name, ok: limit.enforced, message: limit.note });
+    }
+}
+
+/// What the engine lets this account do; nothing to say where it grants all or none.
+fn granted(rights: &[Right]) -> Option<Checked> {
+    let missing: Vec<&str> =
+        rights.iter().filter(|right| !right.granted).map(|right| right.what.as_str()).collect();
+    match (rights.len(), missing.len()) {
+        (0, _) => None,
+        (all, 0) => Some(passed("rights", format!("all {all} that leases take"))),
+        (all, count) => Some(failed(
+            "rights",
+            format!(
+                "{count} of {all} are missing: {}; kubectl apply -f deploy/kubernetes/rights.yaml grants them",
+                missing.join(", ")
+            ),
+        )),
     }
 }
 

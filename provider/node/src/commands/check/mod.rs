@@ -2,6 +2,7 @@
 
 mod machine;
 mod names;
+mod nodes;
 mod registry;
 
 use alloy::primitives::Address;
@@ -58,6 +59,7 @@ pub async fn run(common: &Common, config: &Config) -> Result<()> {
         Err(error) => checks.push(failed("chain", error.to_string())),
     }
     machine::capacity(config, seen.as_ref(), &mut checks);
+    checks.extend(seen.iter().flat_map(|seen| nodes::all(config, seen)));
     checks.extend(config.pricing.script.as_ref().map(machine::script));
     checks.push(machine::disk(config));
     machine::engine(config, &mut checks).await;
