@@ -5,6 +5,8 @@ import {AccessManager} from "@openzeppelin/contracts/access/manager/AccessManage
 import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Metadata.sol";
 import {Script} from "forge-std/Script.sol";
 
+import {FizzRegistry} from "../src/fizz/FizzRegistry.sol";
+import {SubnetGovernor} from "../src/fizz/SubnetGovernor.sol";
 import {IEscrow} from "../src/interfaces/IEscrow.sol";
 import {ILeaseBook} from "../src/interfaces/ILeaseBook.sol";
 import {IMatchTaskManager} from "../src/interfaces/IMatchTaskManager.sol";
@@ -130,7 +132,8 @@ contract Deploy is Script, Parameters {
                     policies: _at("MatchPolicy"),
                     randomness: _at("Randomness"),
                     tasks: _at("MatchTaskManager"),
-                    clock: _at("EraClock")
+                    clock: _at("EraClock"),
+                    fizz: _at("FizzRegistry")
                 })
             )
         );
@@ -148,7 +151,24 @@ contract Deploy is Script, Parameters {
         );
         _put("LeaseAccess", type(LeaseAccess).creationCode, abi.encode(_at("Escrow")));
         _put("BlsVerifier", type(BlsVerifier).creationCode, "");
+        _deploySubnets();
         _deployQuorum(authority);
+    }
+
+    /// @dev Light nodes, and the votes of the subnets that they form with their gateways.
+    function _deploySubnets() private {
+        _put(
+            "FizzRegistry",
+            type(FizzRegistry).creationCode,
+            abi.encode(_at("ProviderRegistry"), _at("StakingManager"), _at("EraClock"), _at("SubnetGovernor"))
+        );
+        _put(
+            "SubnetGovernor",
+            type(SubnetGovernor).creationCode,
+            abi.encode(
+                _at("FizzRegistry"), _at("StakingManager"), _at("EraClock"), _at("FoundationDelegation"), subnetRules()
+            )
+        );
     }
 
     /// @dev The second stage of matching: operators, their stakes and what they sign.
@@ -209,7 +229,7 @@ contract Deploy is Script, Parameters {
             paymentTokens: _at("PaymentTokens"),
             registry: _at("ProviderRegistry"),
             staking: _at("StakingManager"),
-            // Deployed later at these addresses; until then nobody can act in their place.
+            // Deployed later at this address; until then nobody can act in its place.
             arbiter: _at("ChallengeManager"),
             fizzShares: _at("FizzRegistry"),
             holdback: holdback(),
@@ -256,7 +276,7 @@ contract Deploy is Script, Parameters {
         vm.serializeUint(book, "chainId", block.chainid);
         vm.serializeUint(book, "startBlock", startBlock);
         vm.serializeAddress(book, "deployer", _deployer);
-        string[18] memory names = [
+        string[20] memory names = [
             "AccessManager",
             "Spon",
             "PaymentTokens",
@@ -274,7 +294,9 @@ contract Deploy is Script, Parameters {
             "BlsVerifier",
             "OperatorRegistry",
             "OperatorStaking",
-            "MatchTaskManager"
+            "MatchTaskManager",
+            "FizzRegistry",
+            "SubnetGovernor"
         ];
         for (uint256 i; i < names.length; ++i) {
             vm.serializeAddress(book, _camel(names[i]), _at(names[i]));

@@ -4,6 +4,7 @@ pragma solidity ^0.8.37;
 import {CommonBase} from "forge-std/Base.sol";
 
 import {IDrandRandomness} from "../src/interfaces/IDrandRandomness.sol";
+import {ISubnetGovernor} from "../src/interfaces/ISubnetGovernor.sol";
 import {TermsWord} from "../src/lib/TermsWord.sol";
 import {EigenLayerSource} from "../src/operator/EigenLayerSource.sol";
 
@@ -129,6 +130,16 @@ abstract contract Parameters is CommonBase {
     /// @notice Seconds after which it may in any case.
     function foundationTerm() internal view returns (uint256) {
         return vm.envOr("FOUNDATION_TERM", uint256(180 days));
+    }
+
+    /// @notice How subnets vote: three days, then a week to execute; a hundredth proposes, three tenths of all are a quorum.
+    function subnetRules() internal view returns (ISubnetGovernor.Rules memory) {
+        return ISubnetGovernor.Rules({
+            votingPeriod: uint40(vm.envOr("SUBNET_VOTING", uint256(3 days))),
+            grace: uint40(vm.envOr("SUBNET_GRACE", uint256(7 days))),
+            threshold: uint16(vm.envOr("SUBNET_THRESHOLD", uint256(100))),
+            quorum: uint16(vm.envOr("SUBNET_QUORUM", uint256(3000)))
+        });
     }
 
     function sponPrice() internal view returns (uint256) {

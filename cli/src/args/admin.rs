@@ -144,7 +144,8 @@ fn change(text: &str) -> Result<Change, String> {
 /// BID_BLOCKS (2), BRACKET (1500 cents), MATCH_FEE (5 cents), MIN_DEPOSIT (500 cents), FOUNDATION_THRESHOLD (5000 bp),
 /// FOUNDATION_TERM (180 days), RESPONSE_ERAS (2), CHALLENGE_WINDOW (1 day), OPERATOR_CAPACITY (100), MIN_OPERATOR_WEIGHT
 /// (10^21 wei), EIGENLAYER with EIGENLAYER_STRATEGIES and EIGENLAYER_TOKENS (none), DRAND (false) with DRAND_KEY,
-/// DRAND_GENESIS and DRAND_PERIOD (quicknet's) and DRAND_DELAY (15 s), ADMIN and FOUNDATION (the deployer).
+/// DRAND_GENESIS and DRAND_PERIOD (quicknet's) and DRAND_DELAY (15 s), SUBNET_VOTING (3 days), SUBNET_GRACE (7 days),
+/// SUBNET_THRESHOLD (100 bp), SUBNET_QUORUM (3000 bp), ADMIN and FOUNDATION (the deployer).
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -18,6 +18,7 @@ interface IOrderBook {
         address randomness;
         address tasks; // MatchTaskManager
         address clock; // EraClock
+        address fizz; // FizzRegistry
     }
 
     /// `word0` and `word1` are the stored ones (contracts/src/lib/Types.sol). The paper's PROVIDER_LOOKUP.
@@ -60,8 +61,8 @@ interface IOrderBook {
         bytes32 r,
         bytes32 s
     ) external returns (uint256 order);
-    /// @notice By a provider's hot key; `fizz` is 0 for its own machines. A provider's later bid replaces its earlier one,
-    ///         unless it is dearer.
+    /// @notice By a provider's hot key; `fizz` is 0 for its own machines, else an active light node of its subnet. A
+    ///         provider's later bid replaces its earlier one, unless it is dearer.
     function placeBid(uint256 order, uint80 rate, uint32 fizz) external;
     /// @notice Scores the stored bids with the seed; creates the lease, or voids the order. Pays the match fee to the caller.
     function resolve(uint256 order) external returns (uint256 provider);

@@ -30,6 +30,8 @@ interface IStakingManager {
     error StakingManager_UnknownProvider(uint256 provider);
     error StakingManager_SameProvider(uint256 provider);
     error StakingManager_UnknownTier(uint256 tier);
+    /// What was held in an era is known once it is over.
+    error StakingManager_EraNotOver(uint256 era, uint256 current);
     /// The unbonding time must be longer than an era.
     error StakingManager_BadUnbondingTime(uint256 unbondingTime, uint256 eraLength);
 
@@ -65,6 +67,11 @@ interface IStakingManager {
     /// @return counted all that counts in this era, own stake included
     function stakeOf(uint256 provider) external view returns (uint256 own, uint256 counted);
     function sharesOf(uint256 provider, address staker) external view returns (uint256);
+    /// @notice Shares, own and delegated, that `staker` held at the end of an era that is over; 0 when a total loss voided
+    ///         them before.
+    function sharesAt(uint256 provider, address staker, uint256 era) external view returns (uint256);
+    /// @notice All shares of the pool at the end of an era that is over.
+    function totalSharesAt(uint256 provider, uint256 era) external view returns (uint256);
     function tokensFor(uint256 provider, uint256 shares) external view returns (uint256);
     /// @return tokens active ones, delegations of this era included
     /// @return shares of them

@@ -5,6 +5,7 @@ import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC2
 import {LibBit} from "solady/utils/LibBit.sol";
 
 import {IEscrow} from "../interfaces/IEscrow.sol";
+import {IFizzRegistry} from "../interfaces/IFizzRegistry.sol";
 import {ILeaseBook} from "../interfaces/ILeaseBook.sol";
 import {IMatchPolicy, IRandomness} from "../interfaces/IMatching.sol";
 import {IOrderBook} from "../interfaces/IOrderBook.sol";
@@ -53,6 +54,7 @@ contract OrderBook is IOrderBook {
     IMatchPolicy private immutable POLICIES;
     IRandomness private immutable RANDOMNESS;
     address private immutable TASKS;
+    IFizzRegistry private immutable FIZZ;
     EraClock private immutable CLOCK;
     /// The clock's own, kept here to ask for the era without a call.
     uint256 private immutable GENESIS;
@@ -74,6 +76,7 @@ contract OrderBook is IOrderBook {
         POLICIES = IMatchPolicy(w.policies);
         RANDOMNESS = IRandomness(w.randomness);
         TASKS = w.tasks;
+        FIZZ = IFizzRegistry(w.fizz);
         CLOCK = EraClock(w.clock);
         GENESIS = CLOCK.GENESIS();
         ERA_LENGTH = CLOCK.LENGTH();
@@ -175,7 +178,8 @@ contract OrderBook is IOrderBook {
             address(POLICIES),
             address(RANDOMNESS),
             TASKS,
-            address(CLOCK)
+            address(CLOCK),
+            address(FIZZ)
         );
     }
 
@@ -312,6 +316,13 @@ contract OrderBook is IOrderBook {
         bool lists = w0.flags() & (OrderFlags.ALLOW_LIST | OrderFlags.DENY_LIST) != 0;
         string memory why = Eligibility.whyNot(w0, lists ? _orders[order].providers : 0, profile, fizz);
         if (bytes(why).length != 0) revert OrderBook_Ineligible(order, profile.id(), why);
+        if (fizz != 0) _requireActive(order, profile.id(), fizz);
+    }
+
+    /// @dev Here and not at the match: a lease then names a light node that serves it, and no match can fail over one.
+    function _requireActive(uint256 order, uint256 provider, uint256 fizz) private view {
+        string memory why = FIZZ.whyNot(provider, fizz);
+        if (bytes(why).length != 0) revert OrderBook_Ineligible(order, provider, why);
     }
 
     /// @dev Puts a bid into its slot.

@@ -8,6 +8,7 @@ import {Profile} from "../lib/Types.sol";
 import {SPON} from "../token/SPON.sol";
 import {EraClock} from "./EraClock.sol";
 import {SharePool, SharePools} from "./SharePool.sol";
+import {StakeHistory} from "./StakeHistory.sol";
 import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
@@ -19,7 +20,7 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 ///         target: it stays slashable at its source alone until `withdraw` moves it, so no token ever backs two
 ///         providers. An empty pool's first deposit leaves DEAD_SHARES to nobody, and tokens sent here by a plain transfer
 ///         are not counted, so nobody can inflate the price of a share enough to round another's deposit away.
-contract StakingManager is IStakingManager, AccessManaged {
+contract StakingManager is StakeHistory, AccessManaged {
     using ProfileWord for Profile;
     using SafeCast for uint256;
     using SafeERC20 for SPON;
@@ -58,7 +59,6 @@ contract StakingManager is IStakingManager, AccessManaged {
 
     SPON private immutable TOKEN;
     IStakeRegistry private immutable REGISTRY;
-    EraClock private immutable CLOCK;
     address private immutable SLASHER_0;
     address private immutable SLASHER_1;
     address private immutable SLASHER_2;
@@ -83,13 +83,12 @@ contract StakingManager is IStakingManager, AccessManaged {
         EraClock clock,
         uint256 unbondingTime_,
         address[4] memory slashers
-    ) AccessManaged(authority) {
+    ) StakeHistory(clock) AccessManaged(authority) {
         if (unbondingTime_ <= clock.LENGTH()) {
             revert StakingManager_BadUnbondingTime(unbondingTime_, clock.LENGTH());
         }
         TOKEN = token;
         REGISTRY = registry;
-        CLOCK = clock;
         unbondingTime = unbondingTime_;
         (SLASHER_0, SLASHER_1, SLASHER_2, SLASHER_3) = (slashers[0], slashers[1], slashers[2], slashers[3]);
 
@@ -265,7 +264,10 @@ contract StakingManager is IStakingManager, AccessManaged {
         uint256 fromActive = Math.mulDiv(slashed, active, total);
         slashed = pool.thawing.slash(slashed - fromActive);
         slashed += pool.active.slash(fromActive);
-        if (pool.active.shares == 0) pool.pending = 0;
+        if (pool.active.shares == 0) {
+            pool.pending = 0;
+            _rememberTotal(provider, CLOCK.current(), pool.active.nonce, 0);
+        }
         emit StakeSlashed(provider, slashed, msg.sender, reason);
 
         Profile profile = REGISTRY.profile(provider);
@@ -294,6 +296,7 @@ contract StakingManager is IStakingManager, AccessManaged {
         if (shares == 0) revert StakingManager_TooFewShares(0, 1);
         _pools[provider].active.deposit(tokens);
         holding.shares += shares.toUint112();
+        _remember(provider, staker, holding);
     }
 
     /// @dev Active shares of the caller become thawing ones.
@@ -312,6 +315,7 @@ contract StakingManager is IStakingManager, AccessManaged {
         pool.pending -= young;
 
         tokens = pool.active.redeem(shares);
+        _remember(provider, msg.sender, holding);
         uint256 until = block.timestamp + unbondingTime;
         request = ++_requestCount;
         _requests[request] = Request({
@@ -339,6 +343,13 @@ contract StakingManager is IStakingManager, AccessManaged {
         uint32 era = CLOCK.current().toUint32();
         if (pool.era != era) (pool.era, pool.pending) = (era, 0);
         if (holding.era != era) (holding.era, holding.pending) = (era, 0);
+    }
+
+    /// @dev What pool and staker hold now is what they held in this era, unless it changes again.
+    function _remember(uint256 provider, address staker, Holding storage holding) private {
+        (uint256 era, uint256 nonce) = (holding.era, holding.nonce);
+        _rememberTotal(provider, era, nonce, _pools[provider].active.shares);
+        _rememberHeld(provider, staker, era, nonce, holding.shares);
     }
 
     /// @dev Tells the registry what counts now.

@@ -65,7 +65,7 @@ contract SettleAttack is MarketBase {
     }
 
     function _gateway() private {
-        vm.etch(fizzShares, hex"00");
+        _allowAnyFizz();
         vm.mockCall(fizzShares, abi.encodeCall(IFizzShares.shareOf, (1, FIZZ)), abi.encode(node, 3000));
         ProviderRecord memory gateway = _record(_hotKey(1));
         gateway.offersFizz = true;

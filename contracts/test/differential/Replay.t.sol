@@ -44,6 +44,7 @@ contract Replayer {
     constructor() {
         IOrderBook.Wiring memory wiring;
         (wiring.registry, wiring.policies, wiring.randomness) = (address(this), address(this), address(this));
+        wiring.fizz = address(this);
         wiring.clock = Built.make("EraClock", abi.encode(block.timestamp, 1 days));
         _BOOK = OrderBook(Built.make("OrderBook", abi.encode(wiring)));
     }
@@ -51,6 +52,9 @@ contract Replayer {
     function profileOf(address) external view returns (Profile) {
         return _profile;
     }
+
+    /// @dev Every light node is active here: who may bid for what is EligibilityReplay's.
+    function whyNot(uint256, uint256) external pure returns (string memory why) {}
 
     function weightsOf(uint256) external view returns (uint256) {
         return weightsOfPolicy;

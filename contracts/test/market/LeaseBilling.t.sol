@@ -161,7 +161,6 @@ contract LeaseBillingTest is MarketBase {
 
     function test_fizzShare_isSplitOff() public {
         address node = makeAddr("node");
-        vm.etch(fizzShares, hex"00");
         vm.mockCall(fizzShares, abi.encodeCall(IFizzShares.shareOf, (1, 5)), abi.encode(node, 3000));
         uint256 lease = _fizzLease();
         assertEq(_w0(lease).fizz(), 5);
@@ -178,7 +177,7 @@ contract LeaseBillingTest is MarketBase {
         assertEq(_net(1) + _fee(1) + _net(uint160(node)), _lock(RATE, DURATION));
     }
 
-    /// No contract there, an unknown node, a share above all, a payee that reads as a provider: the gateway earns it all.
+    /// A contract that does not answer, an unknown node, a share above all, a payee that reads as a provider: the gateway earns it all.
     function test_fizzShare_whenTheAnswerIsOfNoUse() public {
         uint256 state = vm.snapshotState();
         assertEq(_w0(_fizzLease()).fizzShare(), 0);
@@ -192,7 +191,6 @@ contract LeaseBillingTest is MarketBase {
 
     function _noShare(bytes memory answer) private {
         uint256 state = vm.snapshotState();
-        vm.etch(fizzShares, hex"00");
         vm.mockCall(fizzShares, abi.encodeCall(IFizzShares.shareOf, (1, 5)), answer);
         uint256 lease = _fizzLease();
         assertEq(_w0(lease).fizzShare(), 0);
@@ -207,6 +205,7 @@ contract LeaseBillingTest is MarketBase {
         Terms memory t = _terms();
         t.flags = OrderFlags.FIZZ;
         lease = _create(t, _spec());
+        _allowAnyFizz();
         vm.prank(_hotKey(1));
         orders.placeBid(lease, RATE, 5);
         _resolve(lease);

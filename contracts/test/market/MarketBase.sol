@@ -5,6 +5,7 @@ import {AccessManager} from "@openzeppelin/contracts/access/manager/AccessManage
 import {Test} from "forge-std/Test.sol";
 
 import {IEscrow} from "../../src/interfaces/IEscrow.sol";
+import {IFizzRegistry} from "../../src/interfaces/IFizzRegistry.sol";
 import {ILeaseBook} from "../../src/interfaces/ILeaseBook.sol";
 import {IMatchTaskManager} from "../../src/interfaces/IMatchTaskManager.sol";
 import {IRandomness} from "../../src/interfaces/IMatching.sol";
@@ -192,7 +193,8 @@ abstract contract MarketBase is Test {
                         address(policies),
                         address(randomness),
                         vm.computeCreateAddress(address(this), nonce + 7),
-                        address(clock)
+                        address(clock),
+                        fizzShares
                     )
                 )
             )
@@ -259,6 +261,12 @@ abstract contract MarketBase is Test {
         spon.approve(address(staking), stake);
         staking.stake(provider, stake);
         vm.stopPrank();
+    }
+
+    /// @dev Stands in for the registry of light nodes: each may be named by a bid.
+    function _allowAnyFizz() internal {
+        vm.etch(fizzShares, hex"00");
+        vm.mockCall(fizzShares, abi.encodeWithSelector(IFizzRegistry.whyNot.selector), abi.encode(""));
     }
 
     // ---------------------------------------------------------------- orders

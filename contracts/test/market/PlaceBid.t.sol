@@ -122,6 +122,7 @@ contract PlaceBidTest is MarketBase {
         (gateway.offersOwn, gateway.offersFizz) = (false, true);
         _providerWith(2, gateway, 1000e18);
         _ineligible(2, order, "offers no machines of its own");
+        _allowAnyFizz();
         vm.prank(_hotKey(2));
         orders.placeBid(order, RATE, 5);
         assertEq(orders.bidsOf(order)[0].fizz(), 5);

@@ -54,6 +54,12 @@ pub struct AddressBook {
     /// What holds the foundation's delegations; older deployments have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foundation_delegation: Option<Address>,
+    /// Light nodes and subnets; older deployments have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fizz_registry: Option<Address>,
+    /// What subnets decide; older deployments have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subnet_governor: Option<Address>,
     /// Payment tokens by symbol.
     #[serde(default)]
     pub tokens: BTreeMap<String, Address>,

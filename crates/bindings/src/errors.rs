@@ -3,6 +3,7 @@
 mod market;
 mod provider;
 mod quorum;
+mod subnet;
 
 use std::fmt;
 
@@ -83,6 +84,7 @@ fn words(data: &[u8]) -> Explained {
     market::words(data)
         .or_else(|| provider::words(data))
         .or_else(|| quorum::words(data))
+        .or_else(|| subnet::words(data))
         .or_else(|| rest(data))
         .unwrap_or_else(|| Explained {
             code: String::new(),
@@ -190,7 +192,7 @@ mod tests {
     use iono_primitives::LeaseState;
 
     use super::*;
-    use crate::generated::{IEscrow, ILeaseBook, IOrderBook};
+    use crate::generated::{IEscrow, IFizzRegistry, ILeaseBook, IOrderBook, ISubnetGovernor};
 
     #[test]
     fn our_errors_get_words_and_a_hint() {
@@ -216,6 +218,20 @@ mod tests {
             explained.what.contains("NotBook") && explained.what.contains("0x0000"),
             "{}",
             explained.what
+        );
+    }
+
+    #[test]
+    fn refusals_of_subnets_say_what_to_do() {
+        let error = IFizzRegistry::FizzRegistry_NoSubnet { provider: U256::from(7) };
+        assert_eq!(
+            explain(&error.abi_encode()).to_string(),
+            "provider 7 has no subnet of light nodes; its owner founds one first"
+        );
+        let error = ISubnetGovernor::SubnetGovernor_Superseded { proposal: U256::from(3), by: U256::from(5) };
+        assert_eq!(
+            explain(&error.abi_encode()).to_string(),
+            "proposal 5 decided the same anew after proposal 3"
         );
     }
 

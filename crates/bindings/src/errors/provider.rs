@@ -60,6 +60,11 @@ fn staking(data: &[u8]) -> Option<Explained> {
             format!("there is no provider {}", e.provider),
             "register first",
         ),
+        E::StakingManager_EraNotOver(e) => say(
+            "StakingManager_EraNotOver",
+            format!("what was held in era {} is known once it is over, and it is era {}", e.era, e.current),
+            "ask for an earlier era",
+        ),
         other => plain(&other),
     })
 }
