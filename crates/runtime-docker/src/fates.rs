@@ -30,6 +30,8 @@ pub(crate) struct Fate {
     pub(crate) out_of_memory: bool,
     /// In this run the engine was asked to kill it.
     pub(crate) killed: bool,
+    /// It wrote more than it may, and is being stopped for it.
+    pub(crate) over_quota: bool,
     /// Newest record of the kernel's log that is accounted for.
     pub(crate) kernel: u64,
 }
@@ -75,11 +77,9 @@ impl Fates {
         self.lock().fates.entry(id.to_owned()).or_insert(fate);
     }
 
-    /// Notes that a container was stopped for its disk use.
-    pub(crate) fn over_quota(&self, id: &str, at: u64) {
-        let mut state = self.lock();
-        let fate = state.fates.entry(id.to_owned()).or_default();
-        fate.last_exit = Some(Exit { code: KILLED, reason: ExitReason::DiskQuota, at });
+    /// Notes that a container is being stopped for its disk use: its exit, when that comes, has this reason.
+    pub(crate) fn over_quota(&self, id: &str) {
+        self.lock().fates.entry(id.to_owned()).or_default().over_quota = true;
     }
 
     /// Forgets a container.
@@ -122,7 +122,7 @@ impl Fates {
         let mut state = self.lock();
         let fate = state.fates.entry(id.to_owned()).or_default();
         fate.exits += 1;
-        let stopped = fate.last_exit.as_ref().is_some_and(|exit| exit.reason == ExitReason::DiskQuota);
+        let stopped = fate.over_quota;
         let reason = match code {
             _ if stopped => ExitReason::DiskQuota,
             _ if fate.out_of_memory => ExitReason::OutOfMemory,
@@ -206,7 +206,7 @@ mod tests {
         fates.started("asked", 1);
         fates.killed("asked");
         assert_eq!(reason(fates.ended("asked", KILLED, 2)), ExitReason::Failed);
-        fates.over_quota("filler", 2);
+        fates.over_quota("filler");
         assert_eq!(reason(fates.ended("filler", KILLED, 3)), ExitReason::DiskQuota);
         assert_eq!(reason(fates.ended("done", 0, 3)), ExitReason::Completed);
     }

@@ -13,7 +13,6 @@ use tokio::time::Instant;
 use crate::engine::{or_gone, sort};
 use crate::inner::Inner;
 use crate::labels::Container;
-use iono_runtime::now;
 
 /// Between two looks at the egress guard.
 const GUARD: Duration = Duration::from_secs(60);
@@ -49,7 +48,7 @@ impl Inner {
     }
 
     async fn stop_filler(&self, container: &Container, size: u64) -> Result<(), RuntimeError> {
-        self.hub.fates.over_quota(&container.id, now());
+        self.hub.fates.over_quota(&container.id);
         let docker = self.engine.docker()?;
         // Without this the engine would start it again; it is also how a later run of ours knows the reason.
         let never = RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None };

@@ -17,8 +17,10 @@ pub struct KubernetesConfig {
     /// Where kept logs and the cluster's identity lie.
     pub data_dir: PathBuf,
     /// The namespace of the provider's own pods: its router reaches leases from there. What comes from a node itself
-    /// always does.
+    /// reaches the pods of that node.
     pub namespace: String,
+    /// Blocks of addresses that the router comes from where it runs outside of the cluster, or in its hosts' network.
+    pub routers: Vec<String>,
     /// Class of persistent volumes; the cluster's default when `None`.
     pub storage_class: Option<String>,
     /// Name servers outside the cluster's own DNS pods, such as one on each node.
@@ -44,6 +46,7 @@ impl KubernetesConfig {
             data_dir: data_dir.into(),
             probe_image: None,
             namespace: "ionosphere".to_owned(),
+            routers: Vec::new(),
             storage_class: None,
             dns: Vec::new(),
             runtime_class: None,

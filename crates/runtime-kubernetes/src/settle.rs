@@ -108,7 +108,8 @@ impl Inner {
         switch: &dyn Switchboard,
     ) -> Result<(), RuntimeError> {
         let start = Instant::now();
-        let mut nudged = start;
+        let (mut nudged, mut left) = (start, start);
+        let leaving = 2 * PLACE + service.drain;
         let mut version = self.live.version(lease);
         let mut told: Option<Vec<IpAddr>> = None;
         loop {
@@ -136,7 +137,11 @@ impl Inner {
             for pod in &stand.new {
                 judge(service, pod)?;
             }
-            self.patience(lease, service, &stand, start)?;
+            // One that stops first is made when the old one has ended, and the cluster has seen that.
+            if start.elapsed() < leaving && self.is_leaving(lease, service) {
+                left = Instant::now();
+            }
+            patience(service, &stand, start, left)?;
             let _ = tokio::time::timeout(TICK, version.changed()).await;
         }
     }
@@ -221,41 +226,33 @@ impl Inner {
         let own = pods.iter().filter(|pod| label(&pod.metadata, "service") == Some(&service.name));
         own.into_iter().any(|pod| pod.metadata.deletion_timestamp.is_some())
     }
+}
 
-    /// Whether to go on waiting.
-    fn patience(
-        &self,
-        lease: LeaseId,
-        service: &Service,
-        stand: &Stand,
-        start: Instant,
-    ) -> Result<(), RuntimeError> {
-        let waited = start.elapsed();
-        let Some(pod) = stand.new.iter().rev().find(|pod| !is_done(service, pod)) else {
-            // The cluster ends old ones, or makes none: a quota or an admission rule.
-            let text = "the cluster makes no replica; its events tell why (`kubectl get events`)";
-            // One that stops first is made when the old one has ended, and the cluster has seen that.
-            let patience = if self.is_leaving(lease, service) { 2 * PLACE + service.drain } else { PLACE };
-            return if waited < patience { Ok(()) } else { Err(not_ready(service, text.to_owned())) };
-        };
-        if let Some(("False", _, message)) = condition(pod, "PodScheduled") {
-            let text = format!("no node takes it: {message}");
-            return if waited < PLACE { Ok(()) } else { Err(not_ready(service, text)) };
-        }
-        let now = replica::of(pod, 0);
-        let Some(started) = now.started_at else {
-            let text = format!("its image and volumes did not come in {} s", PULL.as_secs());
-            return if waited < PULL { Ok(()) } else { Err(not_ready(service, text)) };
-        };
-        let runs_for = Duration::from_millis(iono_runtime::now().saturating_sub(started)).min(waited);
-        if runs_for < service.ready_within {
-            return Ok(());
-        }
-        let ports = service.ports.iter().filter(|port| port.protocol == Protocol::Tcp);
-        let ports: Vec<String> = ports.map(|port| port.number.to_string()).collect();
-        let text = format!("no port of {} accepts connections after {runs_for:?}", ports.join(", "));
-        Err(not_ready(service, text))
+/// Whether to go on waiting; `left` is when a replica was last seen on its way out.
+fn patience(service: &Service, stand: &Stand, start: Instant, left: Instant) -> Result<(), RuntimeError> {
+    let waited = start.elapsed();
+    let Some(pod) = stand.new.iter().rev().find(|pod| !is_done(service, pod)) else {
+        // The cluster makes none: a quota or an admission rule.
+        let text = "the cluster makes no replica; its events tell why (`kubectl get events`)";
+        return if left.elapsed() < PLACE { Ok(()) } else { Err(not_ready(service, text.to_owned())) };
+    };
+    if let Some(("False", _, message)) = condition(pod, "PodScheduled") {
+        let text = format!("no node takes it: {message}");
+        return if waited < PLACE { Ok(()) } else { Err(not_ready(service, text)) };
     }
+    let now = replica::of(pod, 0);
+    let Some(started) = now.started_at else {
+        let text = format!("its image and volumes did not come in {} s", PULL.as_secs());
+        return if waited < PULL { Ok(()) } else { Err(not_ready(service, text)) };
+    };
+    let runs_for = Duration::from_millis(iono_runtime::now().saturating_sub(started)).min(waited);
+    if runs_for < service.ready_within {
+        return Ok(());
+    }
+    let ports = service.ports.iter().filter(|port| port.protocol == Protocol::Tcp);
+    let ports: Vec<String> = ports.map(|port| port.number.to_string()).collect();
+    let text = format!("no port of {} accepts connections after {runs_for:?}", ports.join(", "));
+    Err(not_ready(service, text))
 }
 
 /// Whether a replica is what its service asks for: it accepts connections, it was started, or it did its work.

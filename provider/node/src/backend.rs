@@ -47,6 +47,7 @@ fn kubernetes(config: &Config, vault: Vault) -> KubernetesConfig {
     let kubernetes = &config.runtime.kubernetes;
     KubernetesConfig {
         namespace: kubernetes.namespace.clone(),
+        routers: kubernetes.routers.clone(),
         storage_class: kubernetes.storage_class.clone(),
         dns: config.runtime.dns.clone(),
         runtime_class: kubernetes.runtime_class.clone(),

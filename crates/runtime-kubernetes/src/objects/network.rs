@@ -91,13 +91,15 @@ fn internet(scope: &Scope<'_>) -> NetworkPolicySpec {
     outgoing(everybody(), vec![block("0.0.0.0/0", &except)], Vec::new())
 }
 
-/// The provider's router comes from the provider's own namespace.
+/// The provider's router comes from the provider's own namespace, or from where its owner says.
 fn router(scope: &Scope<'_>) -> NetworkPolicySpec {
     let provider = NetworkPolicyPeer {
         namespace_selector: Some(labelled("kubernetes.io/metadata.name", &scope.config.namespace)),
         ..NetworkPolicyPeer::default()
     };
-    incoming(everybody(), vec![NetworkPolicyIngressRule { from: Some(vec![provider]), ports: None }])
+    let outside = scope.config.routers.iter().map(|cidr| block(cidr, &[]));
+    let from = std::iter::once(provider).chain(outside).collect();
+    incoming(everybody(), vec![NetworkPolicyIngressRule { from: Some(from), ports: None }])
 }
 
 /// What the service's pods take: its own replicas at every port, others at the ports that are for them.

@@ -238,3 +238,16 @@ fn what_cannot_be_is_refused_before_anything_is_made() {
     let refused = of(&config, &Names::new(&owner()), &workload, &Carried::default()).unwrap_err();
     assert!(refused.to_string().contains("always restarted"), "{refused}");
 }
+
+#[test]
+fn a_router_outside_of_the_cluster_is_let_in() {
+    let plain = KubernetesConfig::new(Vault::new(&[1; 32], owner()), "data");
+    let from = |config: &KubernetesConfig| {
+        let workload = Workload { lease: LeaseId(9), manifest_hash: "ab".to_owned(), services: three() };
+        let objects = of(config, &Names::new(&owner()), &workload, &Carried::default()).unwrap();
+        find(&objects, "NetworkPolicy", "router")["spec"]["ingress"][0]["from"].as_array().unwrap().clone()
+    };
+    assert_eq!(from(&plain).len(), 1);
+    let config = KubernetesConfig { routers: vec!["192.0.2.7/32".to_owned()], ..plain };
+    assert_eq!(from(&config)[1], json!({"ipBlock": {"cidr": "192.0.2.7/32"}}));
+}

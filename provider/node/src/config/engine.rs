@@ -1,10 +1,13 @@
 //! Which engine runs the leases, and what there is to say about a cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use iono_primitives::StorageClass;
 use serde::{Deserialize, Serialize};
+
+use super::ConfigError;
 
 /// What runs the containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -29,6 +32,10 @@ pub struct Kubernetes {
     pub context: Option<String>,
     /// The provider's own namespace: sealed manifests lie there, and the router's pods reach leases from there.
     pub namespace: String,
+    /// Blocks of addresses that this daemon's router comes from, where that is neither a pod of `namespace` nor the node
+    /// that a lease runs on: leases let them in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub routers: Vec<String>,
     /// Class of persistent volumes; the cluster's default when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage_class: Option<String>,
@@ -49,12 +56,35 @@ pub struct Kubernetes {
     pub probe_image: Option<String>,
 }
 
+impl Kubernetes {
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        let wrong = |block: &&String| !is_block(block);
+        match self.routers.iter().find(wrong) {
+            Some(block) => Err(ConfigError::Value {
+                key: "runtime.kubernetes.routers",
+                why: format!("`{block}` is no block of addresses; write 192.0.2.7/32"),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether it is an address and a number of leading bits that the address can have.
+fn is_block(text: &str) -> bool {
+    let parsed = text.split_once('/').and_then(|(address, bits)| {
+        let (address, bits): (IpAddr, u32) = (address.parse().ok()?, bits.parse().ok()?);
+        Some(bits <= if address.is_ipv4() { 32 } else { 128 })
+    });
+    parsed.unwrap_or(false)
+}
+
 impl Default for Kubernetes {
     fn default() -> Self {
         Self {
             kubeconfig: None,
             context: None,
             namespace: "ionosphere".to_owned(),
+            routers: Vec::new(),
             storage_class: None,
             storage_tier: StorageClass::Any,
             runtime_class: None,
@@ -63,5 +93,22 @@ impl Default for Kubernetes {
             gpu_resource: "nvidia.com/gpu".to_owned(),
             probe_image: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routers_are_blocks_of_addresses() {
+        for block in ["192.0.2.7/32", "10.0.0.0/8", "2001:db8::/64"] {
+            assert!(is_block(block), "{block}");
+        }
+        for other in ["192.0.2.7", "192.0.2.7/33", "2001:db8::/129", "host/8", "10.0.0.0/-1", ""] {
+            assert!(!is_block(other), "{other}");
+        }
+        let config = Kubernetes { routers: vec!["host".to_owned()], ..Kubernetes::default() };
+        assert!(config.validate().unwrap_err().to_string().contains("routers: `host`"));
     }
 }

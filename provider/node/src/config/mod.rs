@@ -292,6 +292,7 @@ impl Config {
         }
         self.public.validate()?;
         self.certificates.iter().try_for_each(HostCertificate::validate)?;
+        self.runtime.kubernetes.validate()?;
         if let Err(error) = self.runtime.addresses.parse::<iono_runtime_docker::Pool>() {
             return wrong("runtime.addresses", &error.to_string());
         }
