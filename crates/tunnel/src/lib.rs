@@ -19,6 +19,7 @@ mod flows;
 mod gateway;
 mod limits;
 mod link;
+mod path;
 mod read_ahead;
 mod relay;
 mod socket;

@@ -54,7 +54,7 @@ impl Default for Limits {
             handshake_time: seconds(10),
             streams: 512,
             waiting: 256,
-            streams_per_visitor: 128,
+            streams_per_visitor: 256,
             wait: seconds(10),
             ready: 2,
             idle: seconds(600),

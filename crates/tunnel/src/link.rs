@@ -14,6 +14,7 @@ use tokio_rustls::TlsStream;
 use tokio_util::io::poll_read_buf;
 
 use crate::TunnelError;
+use crate::path::Congestion;
 use crate::read_ahead::ReadAhead;
 use crate::wire::{Header, Kind, Message, WireError};
 
@@ -81,6 +82,7 @@ impl Frames {
 pub(crate) struct Link {
     pub(crate) tls: TlsStream<ReadAhead>,
     pub(crate) frames: Frames,
+    pub(crate) congestion: Congestion,
     pin: Pin,
 }
 
@@ -93,7 +95,7 @@ impl Link {
             .peer_certificates()
             .and_then(|chain| Pin::of_certificate(chain.first()?))
             .ok_or(TunnelError::NoKey)?;
-        Ok(Self { tls, frames: Frames::default(), pin })
+        Ok(Self { tls, frames: Frames::default(), congestion: Congestion::default(), pin })
     }
 
     /// The key that the peer proved to hold.

@@ -13,6 +13,7 @@ use tokio::time::Sleep;
 use tokio_util::io::poll_read_buf;
 
 use crate::link::Link;
+use crate::path::Path;
 use crate::traffic::Traffic;
 use crate::wire::{Header, Kind, Reason, WireError};
 use crate::{Limits, TunnelError};
@@ -22,6 +23,14 @@ const SMALL: usize = 16 * 1024;
 const LARGE: usize = 64 * 1024;
 /// Once one side has broken a stream off, the other must end its half within this.
 const FAREWELL: Duration = Duration::from_secs(10);
+
+/// Under what a stream runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms<'a> {
+    pub(crate) traffic: &'a Traffic,
+    pub(crate) path: &'a Path,
+    pub(crate) limits: &'a Limits,
+}
 
 /// How a stream went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,21 +59,22 @@ pub(crate) async fn run<L>(
     link: &mut Link,
     local: &mut L,
     first: &[u8],
-    traffic: &Traffic,
-    limits: &Limits,
+    terms: Terms<'_>,
 ) -> Result<Outcome, TunnelError>
 where
     L: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut relay = Relay::new(link, local, traffic, limits.idle);
+    link.congestion.begin(terms.path, link.tls.get_ref().0.tcp());
+    let idle = terms.limits.idle;
+    let mut relay = Relay::new(link, local, terms, idle);
     relay.out.extend_from_slice(first);
     poll_fn(|cx| relay.poll(cx)).await
 }
 
 /// Turns down the stream that the peer has just opened.
-pub(crate) async fn refuse(link: &mut Link, reason: Reason, traffic: &Traffic) -> Result<(), TunnelError> {
+pub(crate) async fn refuse(link: &mut Link, reason: Reason, terms: Terms<'_>) -> Result<(), TunnelError> {
     let mut nobody = tokio::io::empty();
-    let mut relay = Relay::new(link, &mut nobody, traffic, FAREWELL);
+    let mut relay = Relay::new(link, &mut nobody, terms, FAREWELL);
     relay.break_off(reason)?;
     poll_fn(|cx| relay.poll(cx)).await.map(|_| ())
 }
@@ -72,7 +82,7 @@ pub(crate) async fn refuse(link: &mut Link, reason: Reason, traffic: &Traffic) -
 struct Relay<'a, L> {
     link: &'a mut Link,
     local: &'a mut L,
-    traffic: &'a Traffic,
+    terms: Terms<'a>,
     /// Whole frames that wait to be written to the link.
     out: BytesMut,
     /// Written to TLS but perhaps not to the socket.
@@ -97,11 +107,11 @@ struct Relay<'a, L> {
 }
 
 impl<'a, L: AsyncRead + AsyncWrite + Unpin> Relay<'a, L> {
-    fn new(link: &'a mut Link, local: &'a mut L, traffic: &'a Traffic, idle: Duration) -> Self {
+    fn new(link: &'a mut Link, local: &'a mut L, terms: Terms<'a>, idle: Duration) -> Self {
         Self {
             link,
             local,
-            traffic,
+            terms,
             out: BytesMut::new(),
             dirty: false,
             fresh: true,
@@ -163,6 +173,8 @@ impl<'a, L: AsyncRead + AsyncWrite + Unpin> Relay<'a, L> {
             while !self.out.is_empty() {
                 let count = ready!(Pin::new(&mut self.link.tls).poll_write(cx, &self.out))?;
                 self.out.advance(count);
+                let Link { tls, congestion, .. } = &mut *self.link;
+                congestion.wrote(count, self.terms.path, tls.get_ref().0.tcp());
                 self.dirty = true;
                 self.moved = true;
             }
@@ -196,7 +208,7 @@ impl<'a, L: AsyncRead + AsyncWrite + Unpin> Relay<'a, L> {
                     self.chunk_out = LARGE;
                 }
                 self.sent += count as u64;
-                self.traffic.count_sent(count);
+                self.terms.traffic.count_sent(count);
                 Poll::Ready(())
             }
             Poll::Ready(ended) => {
@@ -258,7 +270,7 @@ impl<'a, L: AsyncRead + AsyncWrite + Unpin> Relay<'a, L> {
                 held.advance(count);
                 self.left -= count;
                 self.received += count as u64;
-                self.traffic.count_received(count);
+                self.terms.traffic.count_received(count);
                 self.moved = true;
                 continue;
             }

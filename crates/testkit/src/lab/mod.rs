@@ -28,6 +28,9 @@ pub const GATEWAY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
 /// The client's address in its own network, until [`Lab::move_client`].
 pub const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 77, 2));
 
+/// The client's way out.
+const VIA_ROUTER: [&str; 5] = ["default", "via", "192.168.77.1", "congctl", "cubic"];
+
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// A running laboratory; dropped, everything of it is gone.
@@ -63,7 +66,10 @@ impl Lab {
         for (namespace, device) in [(&gateway, "wan"), (&router, "wan"), (&router, "lan"), (&client, "lan")] {
             namespace.ip(&["link", "set", device, "up"])?;
         }
-        client.ip(&["route", "add", "default", "via", "192.168.77.1"])?;
+        // The congestion control that nearly every machine comes with, whatever this one does; a program may ask for
+        // another.
+        client.ip(&[&["route", "add"], &VIA_ROUTER[..]].concat())?;
+        gateway.ip(&["route", "replace", "10.77.0.0/24", "dev", "wan", "congctl", "cubic"])?;
         router.run(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1"))?;
         router.tool("iptables", &["-t", "nat", "-A", "POSTROUTING", "-o", "wan", "-j", "MASQUERADE"])?;
         // Nothing gets in that was not asked for, as with any router at home.
@@ -123,7 +129,7 @@ impl Lab {
         let old = self.inner.fetch_add(1, Relaxed);
         self.client.ip(&["addr", "del", &format!("192.168.77.{old}/24"), "dev", "lan"])?;
         self.client.ip(&["addr", "add", &format!("192.168.77.{}/24", old + 1), "dev", "lan"])?;
-        self.client.ip(&["route", "replace", "default", "via", "192.168.77.1"])
+        self.client.ip(&[&["route", "replace"], &VIA_ROUTER[..]].concat())
     }
 
     /// Time that the relay has spent on cores so far: what the laboratory itself costs.

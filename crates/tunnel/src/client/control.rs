@@ -12,6 +12,7 @@ use super::{Shared, State, connect::connect, data};
 use crate::TunnelError;
 use crate::backoff::{Backoff, jitter};
 use crate::link::Link;
+use crate::path::Path;
 use crate::traffic::Traffic;
 use crate::wire::{Farewell, Kind, MAX_MESSAGE, Message, Role, WireError};
 
@@ -65,7 +66,8 @@ async fn tunnel(
     let over = CancellationToken::new();
     let _guard = over.clone().drop_guard();
     let traffic = Arc::clone(&shared.traffic.borrow());
-    let control = Control { shared, traffic, epoch, over, places: Arc::new(Semaphore::new(most)) };
+    let places = Arc::new(Semaphore::new(most));
+    let control = Control { shared, traffic, path: Arc::default(), epoch, over, places };
     control.run(&mut link, outgoing).await
 }
 
@@ -87,6 +89,7 @@ fn unwelcome(message: &Message) -> TunnelError {
 struct Control<'a> {
     shared: &'a Arc<Shared>,
     traffic: Arc<Traffic>,
+    path: Arc<Path>,
     epoch: u64,
     over: CancellationToken,
     /// One for each data connection.
@@ -127,6 +130,7 @@ impl Control<'_> {
                     let data = data::Data {
                         shared: Arc::clone(self.shared),
                         traffic: Arc::clone(&self.traffic),
+                        path: Arc::clone(&self.path),
                         over: self.over.clone(),
                         _place: place,
                     };

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use super::{Shared, connect::connect, udp};
 use crate::TunnelError;
 use crate::link::Link;
-use crate::relay;
+use crate::path::Path;
+use crate::relay::{self, Terms};
 use crate::traffic::Traffic;
 use crate::wire::{Kind, MAX_OPEN, Open, Purpose, Reason, Role, WireError};
 
@@ -18,6 +19,7 @@ use crate::wire::{Kind, MAX_OPEN, Open, Purpose, Reason, Role, WireError};
 pub(super) struct Data {
     pub(super) shared: Arc<Shared>,
     pub(super) traffic: Arc<Traffic>,
+    pub(super) path: Arc<Path>,
     /// The control connection has ended.
     pub(super) over: CancellationToken,
     pub(super) _place: OwnedSemaphorePermit,
@@ -55,17 +57,18 @@ impl Data {
 
     async fn stream(&self, link: &mut Link, open: &Open) -> Result<(), TunnelError> {
         let limits = &self.shared.limits;
+        let terms = Terms { traffic: &self.traffic, path: &self.path, limits };
         let Some(target) = (self.shared.services)(open) else {
-            return relay::refuse(link, Reason::Unknown, &self.traffic).await;
+            return relay::refuse(link, Reason::Unknown, terms).await;
         };
         if open.purpose == Purpose::Udp {
             return udp::carry(link, target, &self.traffic, limits).await;
         }
         let Ok(Ok(mut service)) = timeout(limits.handshake_time, TcpStream::connect(target)).await else {
-            return relay::refuse(link, Reason::Refused, &self.traffic).await;
+            return relay::refuse(link, Reason::Refused, terms).await;
         };
         service.set_nodelay(true)?;
-        let outcome = relay::run(link, &mut service, &[], &self.traffic, limits).await;
+        let outcome = relay::run(link, &mut service, &[], terms).await;
         if !matches!(outcome, Ok(outcome) if outcome.theirs == Reason::Finished) {
             // The service must be able to tell "all of it" from "broken off".
             service.set_zero_linger()?;

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 use crate::link::Link;
+use crate::path::Path;
 use crate::{Limits, TunnelError};
 
 /// Connections that were asked for and have not come after this are asked for again.
@@ -19,6 +20,7 @@ pub(super) struct Pool {
     /// Somebody may want more connections.
     pub(super) wanted: Notify,
     limits: Arc<Limits>,
+    path: Arc<Path>,
 }
 
 #[derive(Default)]
@@ -45,6 +47,11 @@ impl Carrier {
         self.link.as_mut().ok_or(TunnelError::Closed)
     }
 
+    /// What is known of the path that it takes.
+    pub(super) fn path(&self) -> Arc<Path> {
+        Arc::clone(&self.pool.path)
+    }
+
     /// For the next stream.
     pub(super) fn give_back(mut self) {
         if let Some(link) = self.link.take() {
@@ -63,7 +70,7 @@ impl Drop for Carrier {
 
 impl Pool {
     pub(super) fn new(limits: Arc<Limits>) -> Arc<Self> {
-        Arc::new(Self { inner: Mutex::default(), wanted: Notify::new(), limits })
+        Arc::new(Self { inner: Mutex::default(), wanted: Notify::new(), limits, path: Arc::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

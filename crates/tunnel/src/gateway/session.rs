@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::pool::{Carrier, Pool};
-use crate::relay::{self, Outcome};
+use crate::relay::{self, Outcome, Terms};
 use crate::traffic::Traffic;
 use crate::wire::{MAX_MESSAGE, Open};
 use crate::{Limits, TunnelError};
@@ -129,8 +129,9 @@ impl Session {
     ) -> Result<Outcome, TunnelError> {
         let frame = open.frame().ok_or(TunnelError::BadService)?;
         let mut carrier = self.carrier().await?;
-        let traffic = self.traffic();
-        let outcome = relay::run(carrier.link()?, visitor, &frame, &traffic, &self.limits).await?;
+        let (traffic, path) = (self.traffic(), carrier.path());
+        let terms = Terms { traffic: &traffic, path: &path, limits: &self.limits };
+        let outcome = relay::run(carrier.link()?, visitor, &frame, terms).await?;
         carrier.give_back();
         Ok(outcome)
     }
@@ -144,10 +145,11 @@ impl Session {
         let frame = open.frame().ok_or(TunnelError::BadService)?;
         let mut carrier = self.carrier().await?;
         let (ours, mut theirs) = tokio::io::duplex(BUFFER);
-        let (traffic, limits) = (self.traffic(), Arc::clone(&self.limits));
+        let (traffic, path, limits) = (self.traffic(), carrier.path(), Arc::clone(&self.limits));
         tokio::spawn(async move {
             let Ok(link) = carrier.link() else { return };
-            match relay::run(link, &mut theirs, &frame, &traffic, &limits).await {
+            let terms = Terms { traffic: &traffic, path: &path, limits: &limits };
+            match relay::run(link, &mut theirs, &frame, terms).await {
                 Ok(_) => carrier.give_back(),
                 Err(error) => tracing::debug!(%error, "a stream of the tunnel ended early"),
             }
