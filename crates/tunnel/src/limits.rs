@@ -49,8 +49,8 @@ impl Default for Limits {
         let seconds = Duration::from_secs;
         Self {
             clients: 10_000,
-            handshakes: 256,
-            handshakes_per_address: 64,
+            handshakes: 1_024,
+            handshakes_per_address: 256,
             handshake_time: seconds(10),
             streams: 512,
             waiting: 256,

@@ -30,6 +30,17 @@ pub(crate) struct Terms<'a> {
     pub(crate) traffic: &'a Traffic,
     pub(crate) path: &'a Path,
     pub(crate) limits: &'a Limits,
+    pub(crate) end: End,
+}
+
+/// At which end of the tunnel a stream runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Opens streams, and may break one off after its own half is whole: visitors close first and are gone then. Whatever
+    /// it says too late comes before the next stream and is overheard.
+    Gateway,
+    /// Waits for streams. What it said too late would be taken for a word about the next one, so it says nothing.
+    Client,
 }
 
 /// How a stream went.
@@ -216,6 +227,7 @@ impl<'a, L: AsyncRead + AsyncWrite + Unpin> Relay<'a, L> {
                 let reason = if ended.is_ok() { Reason::Finished } else { Reason::Broken };
                 self.out.extend_from_slice(&reason.frame());
                 self.ours = Some(reason);
+                self.discard |= ended.is_err();
                 Poll::Ready(())
             }
             Poll::Pending => {
@@ -238,6 +250,9 @@ impl<'a, L: AsyncRead + AsyncWrite + Unpin> Relay<'a, L> {
                     let _ = ready!(Pin::new(&mut *self.local).poll_shutdown(cx));
                 }
                 self.shut = true;
+                if reason == Reason::Finished && self.ours.is_none() && self.terms.end == End::Client {
+                    ready!(self.poll_recall(cx))?;
+                }
                 return Poll::Ready(Ok(()));
             }
             if ready!(self.poll_deliver(cx))? {
@@ -275,27 +290,42 @@ impl<'a, L: AsyncRead + AsyncWrite + Unpin> Relay<'a, L> {
                 continue;
             }
             let Some(&header) = held.first_chunk::<{ Header::SIZE }>() else { return Poll::Ready(Ok(false)) };
-            match Header::decode(header)? {
-                Header { kind: Kind::Data, length } => {
-                    self.left = usize::from(length);
-                    held.advance(Header::SIZE);
-                }
-                Header { kind: Kind::End, length: 1 } => {
-                    let Some(&reason) = held.get(Header::SIZE) else { return Poll::Ready(Ok(false)) };
-                    let reason = Reason::decode(&[reason])?;
-                    held.advance(Header::SIZE + 1);
-                    self.theirs = Some(reason);
-                    self.moved = true;
-                    if reason != Reason::Finished {
-                        self.discard = true;
-                        self.end(Reason::Broken);
-                    }
-                    return Poll::Ready(Ok(true));
-                }
-                Header { kind: Kind::End, .. } => return Poll::Ready(Err(WireError::Malformed(Kind::End).into())),
-                Header { kind, .. } => return Poll::Ready(Err(WireError::OutOfPlace(kind).into())),
+            let Header { kind, length } = Header::decode(header)?;
+            if kind != Kind::Data {
+                return Poll::Ready(self.take_end());
             }
+            self.left = usize::from(length);
+            held.advance(Header::SIZE);
         }
+    }
+
+    /// Uses a frame that ends their half, which must be the next one; `false` when it is not all there.
+    fn take_end(&mut self) -> Result<bool, TunnelError> {
+        let held = &mut self.link.frames.held;
+        let Some(&header) = held.first_chunk::<{ Header::SIZE }>() else { return Ok(false) };
+        match Header::decode(header)? {
+            Header { kind: Kind::End, length: 1 } => {}
+            Header { kind: Kind::End, .. } => return Err(WireError::Malformed(Kind::End).into()),
+            Header { kind, .. } => return Err(WireError::OutOfPlace(kind).into()),
+        }
+        let Some(&reason) = held.get(Header::SIZE) else { return Ok(false) };
+        let reason = Reason::decode(&[reason])?;
+        held.advance(Header::SIZE + 1);
+        self.theirs = Some(reason);
+        self.moved = true;
+        if reason != Reason::Finished {
+            self.discard = true;
+            self.end(Reason::Broken);
+        }
+        Ok(true)
+    }
+
+    /// Their half is whole, ours is under way: they may still break the stream off.
+    fn poll_recall(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TunnelError>> {
+        while !self.take_end()? {
+            ready!(self.poll_fill(cx))?;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Reads from the link until there is nothing more or the buffer is full.
@@ -326,9 +356,12 @@ impl<'a, L: AsyncRead + AsyncWrite + Unpin> Relay<'a, L> {
     /// Nothing more will go to or come from `local`.
     fn break_off(&mut self, reason: Reason) -> Result<(), TunnelError> {
         self.discard = true;
-        if self.ours.is_some() {
-            // The peer was told that our half is whole. Only the end of the connection can stop it now.
-            return Err(TunnelError::Stream(reason));
+        if self.ours == Some(Reason::Finished) {
+            // The peer was told that our half is whole.
+            if self.terms.end == End::Client {
+                return Err(TunnelError::Stream(reason));
+            }
+            self.ours = None;
         }
         self.end(reason);
         self.timer.as_mut().reset(tokio::time::Instant::now() + FAREWELL);

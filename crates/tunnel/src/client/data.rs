@@ -11,7 +11,7 @@ use super::{Shared, connect::connect, udp};
 use crate::TunnelError;
 use crate::link::Link;
 use crate::path::Path;
-use crate::relay::{self, Terms};
+use crate::relay::{self, End, Terms};
 use crate::traffic::Traffic;
 use crate::wire::{Kind, MAX_OPEN, Open, Purpose, Reason, Role, WireError};
 
@@ -48,6 +48,8 @@ impl Data {
             };
             let open = match kind {
                 Kind::Open => Open::decode(&payload)?,
+                // The gateway broke the last stream off while it ended by itself.
+                Kind::End => continue,
                 Kind::Goodbye => return Err(TunnelError::Closed),
                 other => return Err(WireError::OutOfPlace(other).into()),
             };
@@ -57,7 +59,7 @@ impl Data {
 
     async fn stream(&self, link: &mut Link, open: &Open) -> Result<(), TunnelError> {
         let limits = &self.shared.limits;
-        let terms = Terms { traffic: &self.traffic, path: &self.path, limits };
+        let terms = Terms { traffic: &self.traffic, path: &self.path, limits, end: End::Client };
         let Some(target) = (self.shared.services)(open) else {
             return relay::refuse(link, Reason::Unknown, terms).await;
         };

@@ -64,6 +64,7 @@ impl Drop for Carrier {
     fn drop(&mut self) {
         if self.link.is_some() {
             self.pool.lock().total -= 1;
+            self.pool.wanted.notify_one();
         }
     }
 }
