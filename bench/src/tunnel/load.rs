@@ -151,16 +151,20 @@ impl Visitors {
         .await
     }
 
-    /// Bytes a second over `streams` connections for `length`, after a ramp.
+    /// Bytes a second over `streams` connections for `length`, once bytes flow on all of them and after a ramp.
     pub(crate) async fn throughput(&self, service: &Service, way: Way, streams: usize, length: Duration) -> Result<f64> {
         let (address, counts) = (self.address, Arc::clone(&service.counts));
         self.inside(async move {
             let got = Arc::new(AtomicU64::new(0));
             let mut tasks = JoinSet::new();
+            let flowing = Arc::new(AtomicUsize::new(0));
             for _ in 0..streams {
-                let got = Arc::clone(&got);
-                tasks.spawn(async move { transfer(address, way, &got).await });
+                let (got, flowing) = (Arc::clone(&got), Arc::clone(&flowing));
+                tasks.spawn(async move { transfer(address, way, &got, &flowing).await });
             }
+            let count = if way == Way::Down { &flowing } else { &counts.open };
+            let all = || async { (count.load(Relaxed) >= streams).then_some(()) };
+            eventually("a beginning of all transfers", PATIENCE, all).await?;
             tokio::time::sleep(RAMP).await;
             let counter = if way == Way::Down { &got } else { &counts.taken };
             let (start, before) = (Instant::now(), counter.load(Relaxed));
@@ -204,12 +208,14 @@ impl Visitors {
     }
 }
 
-async fn transfer(address: SocketAddr, way: Way, got: &AtomicU64) -> Result<()> {
+async fn transfer(address: SocketAddr, way: Way, got: &AtomicU64, flowing: &AtomicUsize) -> Result<()> {
     let mut stream = TcpStream::connect(address).await?;
     let mut buffer = vec![0; 256 * 1024];
     match way {
         Way::Down => {
             stream.write_all(&[DOWN]).await?;
+            stream.readable().await?;
+            flowing.fetch_add(1, Relaxed);
             loop {
                 let count = stream.read(&mut buffer).await?;
                 ensure!(count > 0, "the tunnel closed a download");

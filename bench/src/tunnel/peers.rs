@@ -108,6 +108,11 @@ impl Kind {
         self.start("client", place, namespace)
     }
 
+    /// Starts the last client alone.
+    pub(crate) fn last(self, place: &Place) -> Result<Process> {
+        self.start("last", place, None)
+    }
+
     fn start(self, role: &str, place: &Place, namespace: Option<&Namespace>) -> Result<Process> {
         let program = match self {
             Self::Ours => std::env::current_exe()?,
@@ -150,7 +155,8 @@ pub(crate) async fn is_apart() -> Result<bool> {
     };
     match role.as_str() {
         "gateway" => run_gateway(&place).await?,
-        "client" => run_clients(&place).await?,
+        "client" => run_clients(&place, 0).await?,
+        "last" => run_clients(&place, place.clients - 1).await?,
         other => bail!("no role {other}"),
     }
     Ok(true)
@@ -168,6 +174,9 @@ async fn run_gateway(place: &Place) -> Result<()> {
         admission: Arc::new(move |pin| known.contains(&pin)),
         limits: Limits::default(),
     };
+    // Two thousand ports for visitors and three connections for each light node.
+    let (_, most) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)?;
+    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, most, most)?;
     let (gateway, events) = Gateway::start(config)?;
     drop(events);
     let mut exposures = Vec::new();
@@ -178,11 +187,11 @@ async fn run_gateway(place: &Place) -> Result<()> {
     std::future::pending().await
 }
 
-async fn run_clients(place: &Place) -> Result<()> {
+async fn run_clients(place: &Place, first: u16) -> Result<()> {
     let pin = ServerIdentity::load_or_create(&place.dir.join(GATEWAY_KEY))?.pin();
     let service = place.service;
     let mut clients = Vec::new();
-    for number in 0..place.clients {
+    for number in first..place.clients {
         let config = ClientConfig {
             gateway: SocketAddr::new(place.gateway, place.port).to_string(),
             pins: vec![pin],
