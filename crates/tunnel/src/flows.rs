@@ -93,8 +93,12 @@ impl Flows {
 
     fn sweep(&mut self, now: Instant) {
         let idle = self.idle;
-        let old: Vec<u32> =
-            self.by_id.iter().filter(|(_, flow)| now.duration_since(flow.seen) >= idle).map(|(id, _)| *id).collect();
+        let old: Vec<u32> = self
+            .by_id
+            .iter()
+            .filter(|(_, flow)| now.duration_since(flow.seen) >= idle)
+            .map(|(id, _)| *id)
+            .collect();
         for id in old {
             self.remove(id);
         }

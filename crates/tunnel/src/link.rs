@@ -42,7 +42,9 @@ impl Frames {
             }
             let read = from.read_buf(&mut self.held);
             let count = match self.begun {
-                Some(begun) => timeout_at(begun + FRAME_TIME, read).await.map_err(|_| TunnelError::Slow)??,
+                Some(begun) => {
+                    timeout_at(begun + FRAME_TIME, read).await.map_err(|_| TunnelError::Slow)??
+                }
                 None => read.await?,
             };
             if count == 0 {

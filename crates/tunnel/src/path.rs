@@ -49,7 +49,9 @@ impl Congestion {
             return;
         }
         self.next = self.written + LOOK as u64;
-        if path.lossy.load(Relaxed) || socket::losses(stream).is_some_and(|losses| is_lossy(losses, self.written)) {
+        if path.lossy.load(Relaxed)
+            || socket::losses(stream).is_some_and(|losses| is_lossy(losses, self.written))
+        {
             path.lossy.store(true, Relaxed);
             self.settle(stream);
         }
@@ -58,7 +60,9 @@ impl Congestion {
     fn settle(&mut self, stream: &TcpStream) {
         self.settled = true;
         if !socket::set_congestion(stream, "bbr") {
-            tracing::debug!("the path loses packets, and the kernel offers no BBR, which would make the best of it");
+            tracing::debug!(
+                "the path loses packets, and the kernel offers no BBR, which would make the best of it"
+            );
         }
     }
 }
@@ -75,11 +79,8 @@ mod tests {
 
     #[test]
     fn only_frequent_losses_on_a_long_path_count() {
-        let losses = |repeated, millis| Losses {
-            repeated,
-            segment: 1_448,
-            round_trip: Duration::from_millis(millis),
-        };
+        let losses =
+            |repeated, millis| Losses { repeated, segment: 1_448, round_trip: Duration::from_millis(millis) };
         assert!(is_lossy(losses(3, 60), 400_000), "1%");
         assert!(!is_lossy(losses(2, 60), 100_000), "too few to tell");
         assert!(!is_lossy(losses(3, 60), 10_000_000), "one in two thousand");

@@ -133,9 +133,7 @@ impl Crowd {
     /// `None` when `limit` are here already.
     pub(super) fn enter(self: &Arc<Self>, ip: IpAddr, limit: usize) -> Option<Guest> {
         let address = match ip.to_canonical() {
-            IpAddr::V6(ip) => {
-                Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into()
-            }
+            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
             v4 @ IpAddr::V4(_) => v4,
         };
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);

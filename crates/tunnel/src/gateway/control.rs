@@ -28,8 +28,7 @@ pub(super) async fn serve(shared: Arc<Shared>, session: Arc<Session>, mut link: 
     let pool = Pool::new(Arc::clone(&shared.limits));
     let (outbox, messages) = mpsc::channel(shared.limits.messages);
     let replaced = CancellationToken::new();
-    let present =
-        Present { epoch, pool: Arc::clone(&pool), outbox, address, replaced: replaced.clone() };
+    let present = Present { epoch, pool: Arc::clone(&pool), outbox, address, replaced: replaced.clone() };
     let counters = session.arrive(process, present);
     let connections = u16::try_from(Pool::most(&shared.limits)).unwrap_or(u16::MAX);
     let welcome = Message::Welcome { epoch, session: counters, connections };

@@ -198,6 +198,10 @@ impl Session {
     /// Where data connections of this epoch go.
     pub(super) fn pool_of(&self, epoch: u64) -> Option<Arc<Pool>> {
         let state = self.lock();
-        state.present.as_ref().filter(|present| present.epoch == epoch).map(|present| Arc::clone(&present.pool))
+        state
+            .present
+            .as_ref()
+            .filter(|present| present.epoch == epoch)
+            .map(|present| Arc::clone(&present.pool))
     }
 }

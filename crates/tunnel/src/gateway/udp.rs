@@ -22,7 +22,8 @@ const BATCH: usize = 64 * 1024;
 
 /// Serves until it is cancelled.
 pub(super) async fn serve(session: Arc<Session>, socket: UdpSocket, open: Vec<u8>, limits: Arc<Limits>) {
-    let flows = Mutex::new(Flows::new(limits.flows, limits.unanswered_flows, limits.flow_idle, Instant::now()));
+    let flows =
+        Mutex::new(Flows::new(limits.flows, limits.unanswered_flows, limits.flow_idle, Instant::now()));
     let mut buffer = vec![0; LARGEST];
     loop {
         // The stream is opened for the first datagram, so that a port that nobody uses takes no connection.
@@ -105,7 +106,8 @@ impl Port<'_> {
             let (kind, payload) = frames.next(reader, MAX_PAYLOAD).await?;
             let (flow, datagram) = datagrams::split(kind, &payload)?;
             traffic.count_received(datagram.len());
-            let visitor = self.flows.lock().unwrap_or_else(PoisonError::into_inner).answer(flow, Instant::now());
+            let visitor =
+                self.flows.lock().unwrap_or_else(PoisonError::into_inner).answer(flow, Instant::now());
             if let Some(visitor) = visitor {
                 // Without waiting: what the socket does not take is lost, as datagrams are.
                 drop(self.socket.try_send_to(datagram, visitor));

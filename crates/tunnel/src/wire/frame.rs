@@ -159,7 +159,8 @@ mod tests {
 
     #[test]
     fn reasons_come_back() {
-        let all = [Reason::Finished, Reason::Broken, Reason::Refused, Reason::Idle, Reason::Unknown, Reason::Busy];
+        let all =
+            [Reason::Finished, Reason::Broken, Reason::Refused, Reason::Idle, Reason::Unknown, Reason::Busy];
         for reason in all {
             assert_eq!(Reason::decode(&reason.frame()[Header::SIZE..]), Ok(reason));
         }

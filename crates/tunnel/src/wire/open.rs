@@ -87,12 +87,7 @@ mod tests {
     use super::*;
 
     fn purposes() -> impl Strategy<Value = Purpose> {
-        prop_oneof![
-            Just(Purpose::Control),
-            Just(Purpose::Tcp),
-            Just(Purpose::Udp),
-            Just(Purpose::Http)
-        ]
+        prop_oneof![Just(Purpose::Control), Just(Purpose::Tcp), Just(Purpose::Udp), Just(Purpose::Http)]
     }
 
     proptest! {
