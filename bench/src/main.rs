@@ -15,6 +15,7 @@ mod scale;
 mod shares;
 mod stats;
 mod tls;
+mod tunnel;
 mod world;
 
 use std::path::PathBuf;
@@ -53,6 +54,8 @@ enum Part {
     Memory,
     /// Requests, CPU time and memory of a lease on a cluster, of 50 and of 200.
     Cluster,
+    /// The tunnel against rathole, through a laboratory's line.
+    Tunnel,
 }
 
 impl Part {
@@ -67,6 +70,7 @@ impl Part {
             Self::Tls => tls::measure().await,
             Self::Memory => memory::measure().await,
             Self::Cluster => cluster::measure().await,
+            Self::Tunnel => tunnel::measure().await,
         }
     }
 }
@@ -74,7 +78,7 @@ impl Part {
 #[tokio::main]
 #[allow(clippy::print_stdout, clippy::print_stderr)] // the table is the result; progress is prose
 async fn main() -> Result<ExitCode> {
-    if cluster::is_apart().await? {
+    if cluster::is_apart().await? || tunnel::is_apart().await? {
         return Ok(ExitCode::SUCCESS);
     }
     let args = Args::parse();

@@ -30,7 +30,7 @@ pub use pin::Pin;
 pub use refusal::Refusal;
 pub use server::ServerIdentity;
 pub use session::Session;
-pub use tls::{client_config, server_config};
+pub use tls::{client_config, peer_client_config, peer_server_config, server_config};
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

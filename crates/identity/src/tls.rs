@@ -15,7 +15,7 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
     SignatureScheme,
 };
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 use crate::authorisation::MAX_CERTIFICATE;
 use crate::{ClientIdentity, IdentityError, Pin, ServerIdentity};
@@ -26,11 +26,15 @@ fn provider() -> Arc<CryptoProvider> {
 
 /// Accepts any small well-formed client certificate whose key the client proves to hold.
 #[derive(Debug)]
-struct AnyProvenKey(Arc<CryptoProvider>);
+struct AnyProvenKey {
+    provider: Arc<CryptoProvider>,
+    /// Whether a client without a certificate is turned away.
+    mandatory: bool,
+}
 
 impl ClientCertVerifier for AnyProvenKey {
     fn client_auth_mandatory(&self) -> bool {
-        false // Some endpoints are public, and a refusal is answered in words.
+        self.mandatory
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
@@ -55,7 +59,7 @@ impl ClientCertVerifier for AnyProvenKey {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -64,11 +68,11 @@ impl ClientCertVerifier for AnyProvenKey {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -118,20 +122,41 @@ impl ServerCertVerifier for PinnedVerifier {
     }
 }
 
-/// A provider's TLS: asks for a client certificate but does not insist; h2 and HTTP/1.1.
+/// A provider's TLS: asks for a client certificate but does not insist, since some endpoints are public and a refusal is
+/// answered in words; h2 and HTTP/1.1.
 ///
 /// # Errors
 /// [`IdentityError::Tls`] when rustls does not accept the key.
 pub fn server_config(identity: &ServerIdentity) -> Result<ServerConfig, IdentityError> {
+    accepting(identity, false, vec![b"h2".to_vec(), b"http/1.1".to_vec()])
+}
+
+/// TLS of a peer that two keys decide alone, such as a gateway for its light nodes: every client proves a key, whose pin
+/// the caller looks up afterwards; one of the `protocols` (ALPN) must be common.
+///
+/// # Errors
+/// [`IdentityError::Tls`] when rustls does not accept the key.
+pub fn peer_server_config(
+    identity: &ServerIdentity,
+    protocols: Vec<Vec<u8>>,
+) -> Result<ServerConfig, IdentityError> {
+    accepting(identity, true, protocols)
+}
+
+fn accepting(
+    identity: &ServerIdentity,
+    mandatory: bool,
+    protocols: Vec<Vec<u8>>,
+) -> Result<ServerConfig, IdentityError> {
     let provider = provider();
     let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_client_cert_verifier(Arc::new(AnyProvenKey(provider)))
+        .with_client_cert_verifier(Arc::new(AnyProvenKey { provider, mandatory }))
         .with_single_cert(vec![identity.certificate().clone()], identity.key())?;
     // A resumed session would skip the certificate: none is ever offered.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols;
     Ok(config)
 }
 
@@ -143,17 +168,37 @@ pub fn client_config(
     pins: Vec<Pin>,
     identity: Option<&ClientIdentity>,
 ) -> Result<ClientConfig, IdentityError> {
+    let certificate = identity.map(|identity| (identity.certificate().clone(), identity.key()));
+    connecting(pins, certificate, Vec::new())
+}
+
+/// The other end of [`peer_server_config`]: shows a long-lived key instead of a wallet's authorisation.
+///
+/// # Errors
+/// [`IdentityError::Tls`] when rustls does not accept the key.
+pub fn peer_client_config(
+    pins: Vec<Pin>,
+    identity: &ServerIdentity,
+    protocols: Vec<Vec<u8>>,
+) -> Result<ClientConfig, IdentityError> {
+    connecting(pins, Some((identity.certificate().clone(), identity.key())), protocols)
+}
+
+fn connecting(
+    pins: Vec<Pin>,
+    certificate: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
+    protocols: Vec<Vec<u8>>,
+) -> Result<ClientConfig, IdentityError> {
     let provider = provider();
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(PinnedVerifier { pins, provider }));
-    let mut config = match identity {
-        Some(identity) => {
-            builder.with_client_auth_cert(vec![identity.certificate().clone()], identity.key())?
-        }
+    let mut config = match certificate {
+        Some((certificate, key)) => builder.with_client_auth_cert(vec![certificate], key)?,
         None => builder.with_no_client_auth(),
     };
     config.resumption = Resumption::disabled();
+    config.alpn_protocols = protocols;
     Ok(config)
 }

@@ -1,5 +1,5 @@
-//! Real parts for tests: Anvil with the contracts deployed, Postgres, Docker, daemons as processes, a network that can
-//! be cut; and an account of where all money is. Everything it starts ends when its handle is dropped, and everything it writes lies in temporary folders or
+//! Real parts for tests: Anvil with the contracts deployed, Postgres, Docker, daemons as processes, networks with delay,
+//! loss and NAT that can be cut; and an account of where all money is. Everything it starts ends when its handle is dropped, and everything it writes lies in temporary folders or
 //! in the cache outside of the clone.
 
 pub mod accounts;
@@ -11,6 +11,7 @@ pub mod devnet;
 pub mod docker;
 pub mod events;
 pub mod faults;
+pub mod lab;
 mod operators;
 pub mod paths;
 pub mod postgres;
@@ -21,6 +22,7 @@ pub use anvil::Anvil;
 pub use ballot::Ballot;
 pub use daemon::Daemon;
 pub use devnet::{Devnet, ProviderSetup};
+pub use lab::{Lab, Line};
 pub use paths::{binary, cache_dir, free_port, repo_root};
 pub use postgres::Postgres;
 pub use proxy::Proxy;

@@ -1,0 +1,149 @@
+//! The client's side of the control connection, again and again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{Shared, State, connect::connect, data};
+use crate::TunnelError;
+use crate::backoff::{Backoff, jitter};
+use crate::link::Link;
+use crate::path::Path;
+use crate::traffic::Traffic;
+use crate::wire::{Farewell, Kind, MAX_MESSAGE, Message, Role, WireError};
+
+/// Keeps the tunnel until the client stops.
+pub(super) async fn run(shared: Arc<Shared>, mut outgoing: mpsc::Receiver<Bytes>) {
+    let mut backoff = Backoff::new();
+    let mut counters = None;
+    loop {
+        let ended = tokio::select! {
+            ended = tunnel(&shared, &mut outgoing, &mut counters, &mut backoff) => ended,
+            () = shared.stop.cancelled(), if !matches!(*shared.state.borrow(), State::Connected { .. }) => return,
+        };
+        let Err(error) = ended else { return };
+        let wait = match &error {
+            TunnelError::Dismissed { retry_after: seconds @ 1.., .. } => {
+                jitter(Duration::from_secs(u64::from(*seconds)))
+            }
+            _ => backoff.wait(),
+        };
+        tracing::info!(%error, ?wait, "no tunnel to the gateway");
+        shared.state.send_replace(State::Away { why: Some(error.to_string()) });
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = shared.stop.cancelled() => return,
+        }
+    }
+}
+
+/// One control connection; ends well only when the client stops.
+async fn tunnel(
+    shared: &Arc<Shared>,
+    outgoing: &mut mpsc::Receiver<Bytes>,
+    counters: &mut Option<u64>,
+    backoff: &mut Backoff,
+) -> Result<(), TunnelError> {
+    let role = Role::Control { process: shared.process };
+    let mut link = connect(shared, role, shared.limits.control).await?;
+    let answer = timeout(shared.limits.handshake_time, link.message(MAX_MESSAGE)).await;
+    let (epoch, session, connections) = match answer.map_err(|_| TunnelError::Slow)?? {
+        Message::Welcome { epoch, session, connections } => (epoch, session, connections),
+        other => return Err(unwelcome(&other)),
+    };
+    if counters.replace(session) != Some(session) {
+        shared.traffic.send_replace(Arc::default());
+    }
+    shared.state.send_replace(State::Connected { traffic: session });
+    *backoff = Backoff::new();
+    tracing::info!("the tunnel to the gateway stands");
+    let most = usize::from(connections).min(shared.limits.streams + shared.limits.ready);
+    // Data connections without a stream end with their control connection; streams go on.
+    let over = CancellationToken::new();
+    let _guard = over.clone().drop_guard();
+    let traffic = Arc::clone(&shared.traffic.borrow());
+    let places = Arc::new(Semaphore::new(most));
+    let control = Control { shared, traffic, path: Arc::default(), epoch, over, places };
+    control.run(&mut link, outgoing).await
+}
+
+fn unwelcome(message: &Message) -> TunnelError {
+    let kind = match message {
+        Message::Goodbye { reason, retry_after } => {
+            return TunnelError::Dismissed { reason: *reason, retry_after: *retry_after };
+        }
+        Message::Hello(_) => Kind::Hello,
+        Message::Welcome { .. } => Kind::Welcome,
+        Message::Ping(_) => Kind::Ping,
+        Message::Need(_) => Kind::Need,
+        Message::Pong(_) => Kind::Pong,
+        Message::Payload(_) => Kind::Message,
+    };
+    WireError::OutOfPlace(kind).into()
+}
+
+struct Control<'a> {
+    shared: &'a Arc<Shared>,
+    traffic: Arc<Traffic>,
+    path: Arc<Path>,
+    epoch: u64,
+    over: CancellationToken,
+    /// One for each data connection.
+    places: Arc<Semaphore>,
+}
+
+impl Control<'_> {
+    async fn run(&self, link: &mut Link, outgoing: &mut mpsc::Receiver<Bytes>) -> Result<(), TunnelError> {
+        let ping = self.shared.limits.ping;
+        let mut heard = Instant::now();
+        let mut next = heard + jitter(ping);
+        loop {
+            tokio::select! {
+                message = link.message(MAX_MESSAGE) => {
+                    heard = Instant::now();
+                    self.handle(message?).await?;
+                }
+                Some(bytes) = outgoing.recv() => link.say(&Message::Payload(bytes)).await?,
+                () = sleep_until(next) => {
+                    if heard.elapsed() > ping * 3 {
+                        return Err(TunnelError::Silent);
+                    }
+                    next = Instant::now() + ping;
+                    link.say(&Message::Ping(self.traffic.received())).await?;
+                }
+                () = self.shared.stop.cancelled() => {
+                    return link.say(&Message::Goodbye { reason: Farewell::Draining, retry_after: 0 }).await;
+                }
+            }
+        }
+    }
+
+    async fn handle(&self, message: Message) -> Result<(), TunnelError> {
+        match message {
+            Message::Need(count) => {
+                for _ in 0..count {
+                    let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { break };
+                    let data = data::Data {
+                        shared: Arc::clone(self.shared),
+                        traffic: Arc::clone(&self.traffic),
+                        path: Arc::clone(&self.path),
+                        over: self.over.clone(),
+                        _place: place,
+                    };
+                    self.shared.spawn(data.run(self.epoch));
+                }
+            }
+            Message::Pong(received) => self.traffic.confirm(received),
+            Message::Payload(bytes) => {
+                // A daemon that does not listen needs no messages.
+                let _ = self.shared.inbox.send(bytes).await;
+            }
+            other => return Err(unwelcome(&other)),
+        }
+        Ok(())
+    }
+}
