@@ -93,10 +93,16 @@ pub(crate) async fn crowd(dir: &Path) -> Result<Vec<Figure>> {
     let many = joined(&dir.join("many"), CROWD, 60).await?;
     let growth = many.one_more / few.one_more;
     Ok(vec![
-        Figure::new("tunnel_crowd_memory", "memory of a gateway with 2,000 idle light nodes", many.memory_mib, "MiB")
-            .at_most(200_000_000.0 / f64::from(1 << 20)),
+        Figure::new(
+            "tunnel_crowd_memory",
+            "memory of a gateway with 2,000 idle light nodes",
+            many.memory_mib,
+            "MiB",
+        )
+        .at_most(200_000_000.0 / f64::from(1 << 20)),
         Figure::new("tunnel_crowd_cpu", "  its processor time in a minute", many.cpu_per_minute, "s"),
-        Figure::new("tunnel_crowd_join_growth", "time for one more to join, of 10", growth, "times").at_most(3.0),
+        Figure::new("tunnel_crowd_join_growth", "time for one more to join, of 10", growth, "times")
+            .at_most(3.0),
         Figure::new("tunnel_crowd_join_few", "  beside 10", few.one_more * 1e3, "ms"),
         Figure::new("tunnel_crowd_join_many", "  beside 2,000", many.one_more * 1e3, "ms"),
     ])

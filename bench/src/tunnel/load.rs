@@ -129,7 +129,10 @@ impl Visitors {
     }
 
     /// Runs on a thread of the namespace.
-    async fn inside<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    async fn inside<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
         let runtime = self.runtime.as_ref().context("ended")?;
         runtime.spawn(work).await?
     }
@@ -152,7 +155,13 @@ impl Visitors {
     }
 
     /// Bytes a second over `streams` connections for `length`, once bytes flow on all of them and after a ramp.
-    pub(crate) async fn throughput(&self, service: &Service, way: Way, streams: usize, length: Duration) -> Result<f64> {
+    pub(crate) async fn throughput(
+        &self,
+        service: &Service,
+        way: Way,
+        streams: usize,
+        length: Duration,
+    ) -> Result<f64> {
         let (address, counts) = (self.address, Arc::clone(&service.counts));
         self.inside(async move {
             let got = Arc::new(AtomicU64::new(0));

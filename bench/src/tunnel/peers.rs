@@ -68,7 +68,8 @@ impl Process {
         let mut total = Duration::ZERO;
         for thread in std::fs::read_dir(format!("/proc/{}/task", self.id()))? {
             let text = std::fs::read_to_string(thread?.path().join("schedstat"))?;
-            total += Duration::from_nanos(text.split_whitespace().next().context("an empty schedstat")?.parse()?);
+            total +=
+                Duration::from_nanos(text.split_whitespace().next().context("an empty schedstat")?.parse()?);
         }
         Ok(total)
     }
@@ -123,7 +124,8 @@ impl Kind {
         match self {
             Self::Ours => {
                 let Place { dir, gateway, port, visitors, service, clients } = place;
-                let words = format!("{role} {gateway} {port} {visitors} {service} {clients} {}", dir.display());
+                let words =
+                    format!("{role} {gateway} {port} {visitors} {service} {clients} {}", dir.display());
                 command.env(ROLE, words).arg("tunnel");
             }
             Self::Rathole => {
@@ -221,7 +223,11 @@ mod rathole {
         let dir = &place.dir;
         let openssl = |args: &str| {
             let mut command = Command::new("openssl");
-            command.current_dir(dir).args(args.split_whitespace()).stdout(Stdio::null()).stderr(Stdio::null());
+            command
+                .current_dir(dir)
+                .args(args.split_whitespace())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
             let status = command.status().context("cannot run openssl")?;
             ensure!(status.success(), "openssl {args} failed");
             Ok(())
@@ -230,7 +236,9 @@ mod rathole {
         openssl(&format!("req -x509 {key} -days 30 -subj /CN=ca"))?;
         let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout tls.key -out tls.csr";
         openssl(&format!("req {key} -subj /CN=gateway -addext subjectAltName=DNS:gateway"))?;
-        openssl("x509 -req -in tls.csr -CA ca.pem -CAkey ca.key -days 30 -copy_extensions copy -out tls.pem")?;
+        openssl(
+            "x509 -req -in tls.csr -CA ca.pem -CAkey ca.key -days 30 -copy_extensions copy -out tls.pem",
+        )?;
         openssl("pkcs12 -export -inkey tls.key -in tls.pem -out tls.pfx -passout pass:secret")?;
 
         let Place { gateway, port, visitors, service, clients, .. } = place;

@@ -29,7 +29,12 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn new(name: impl Into<String>, what: impl Into<String>, unit: &'static str, better: Better) -> Self {
+    pub(crate) fn new(
+        name: impl Into<String>,
+        what: impl Into<String>,
+        unit: &'static str,
+        better: Better,
+    ) -> Self {
         Self { name: name.into(), what: what.into(), unit, better, runs: [Vec::new(), Vec::new()] }
     }
 

@@ -75,7 +75,8 @@ impl Relay {
             stop: AtomicBool::new(false),
             lost: AtomicU64::new(0),
         });
-        let devices = [router.run(|| tun::create(router))?, gateway.run(|| tun::create(gateway))?].map(Arc::new);
+        let devices =
+            [router.run(|| tun::create(router))?, gateway.run(|| tun::create(gateway))?].map(Arc::new);
         let [a, b] = devices;
         let mut relay = Self { settings, threads: Vec::new() };
         relay.set(line);
@@ -207,12 +208,16 @@ impl Direction {
         }
         let due = Instant::now() + Duration::from_nanos(delay);
         let Self { random, under_way, bytes, .. } = self;
-        let lost = thin(packet, || random.random::<u64>() < loss, |part| {
-            if *bytes + part.len() <= UNDER_WAY {
-                *bytes += part.len();
-                under_way.push_back((due, part));
-            }
-        });
+        let lost = thin(
+            packet,
+            || random.random::<u64>() < loss,
+            |part| {
+                if *bytes + part.len() <= UNDER_WAY {
+                    *bytes += part.len();
+                    under_way.push_back((due, part));
+                }
+            },
+        );
         if lost > 0 {
             settings.lost.fetch_add(lost, Relaxed);
         }

@@ -76,7 +76,8 @@ impl Lab {
         router.tool("iptables", &["-P", "FORWARD", "DROP"])?;
         router.tool("iptables", &["-A", "FORWARD", "-i", "lan", "-j", "ACCEPT"])?;
         let known = ["-m", "conntrack", "--ctstate", "ESTABLISHED,RELATED"];
-        router.tool("iptables", &[&["-A", "FORWARD", "-i", "wan"], &known[..], &["-j", "ACCEPT"]].concat())?;
+        router
+            .tool("iptables", &[&["-A", "FORWARD", "-i", "wan"], &known[..], &["-j", "ACCEPT"]].concat())?;
         let (outer, inner) = (AtomicU32::new(2), AtomicU32::new(2));
         Ok(Self { relay, client, router, gateway, outer, inner })
     }
@@ -146,4 +147,3 @@ impl Lab {
         self.relay.lost()
     }
 }
-

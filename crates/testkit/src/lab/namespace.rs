@@ -101,7 +101,8 @@ impl Drop for Namespace {
 }
 
 fn tool(program: &str, args: &[&str]) -> Result<Output> {
-    let output = Command::new(program).args(args).output().with_context(|| format!("cannot run {program}"))?;
+    let output =
+        Command::new(program).args(args).output().with_context(|| format!("cannot run {program}"))?;
     ensure!(
         output.status.success(),
         "{program} {}: {}; the network laboratory needs root, network namespaces and iptables",

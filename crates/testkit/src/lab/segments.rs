@@ -30,7 +30,12 @@ impl Layout {
         let ip = VNET_HEADER;
         let tcp = ip + usize::from(packet.get(ip)? & 0x0f) * 4;
         let payload = tcp + usize::from(packet.get(tcp + 12)? >> 4) * 4;
-        (packet.len() > payload + segment && packet[ip] >> 4 == 4).then_some(Self { ip, tcp, payload, segment })
+        (packet.len() > payload + segment && packet[ip] >> 4 == 4).then_some(Self {
+            ip,
+            tcp,
+            payload,
+            segment,
+        })
     }
 }
 

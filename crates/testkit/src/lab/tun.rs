@@ -42,8 +42,7 @@ pub(super) fn create(namespace: &Namespace) -> Result<Tun> {
 
 #[allow(unsafe_code)]
 fn attach(file: &File) -> Result<()> {
-    let mut request =
-        Request { name: [0; libc::IFNAMSIZ], flags: 0, rest: [0; 22] };
+    let mut request = Request { name: [0; libc::IFNAMSIZ], flags: 0, rest: [0; 22] };
     request.name[..3].copy_from_slice(b"wan");
     request.flags = libc::c_short::try_from(libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR)?;
     // SAFETY: the descriptor is open, and the request is as long as the kernel's `ifreq`, of which it reads name and flags.

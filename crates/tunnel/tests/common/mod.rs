@@ -14,10 +14,10 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 
 /// Longer than anything here takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits until `check` holds.
-pub async fn eventually(what: &str, mut check: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut check: impl FnMut() -> bool) {
     let start = Instant::now();
     while !check() {
         assert!(start.elapsed() < PATIENCE, "{what} did not happen");
@@ -26,24 +26,24 @@ pub async fn eventually(what: &str, mut check: impl FnMut() -> bool) {
 }
 
 /// Keys by name, in a folder that goes with the test.
-pub struct Keys(TempDir);
+pub(crate) struct Keys(TempDir);
 
 impl Keys {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    pub fn get(&self, name: &str) -> ServerIdentity {
+    pub(crate) fn get(&self, name: &str) -> ServerIdentity {
         ServerIdentity::load_or_create(&self.0.path().join(name)).unwrap()
     }
 
-    pub fn pin(&self, name: &str) -> Pin {
+    pub(crate) fn pin(&self, name: &str) -> Pin {
         self.get(name).pin()
     }
 }
 
 /// Short times, so that tests see what happens after them.
-pub fn limits() -> Limits {
+pub(crate) fn limits() -> Limits {
     Limits {
         handshake_time: Duration::from_secs(3),
         wait: Duration::from_secs(3),
@@ -53,7 +53,7 @@ pub fn limits() -> Limits {
 }
 
 /// A gateway that admits the keys "client" and "other".
-pub async fn gateway(keys: &Keys, at: SocketAddr, limits: Limits) -> (Gateway, mpsc::Receiver<Event>) {
+pub(crate) async fn gateway(keys: &Keys, at: SocketAddr, limits: Limits) -> (Gateway, mpsc::Receiver<Event>) {
     let known = [keys.pin("client"), keys.pin("other")];
     let config = GatewayConfig {
         listener: TcpListener::bind(at).await.unwrap(),
@@ -65,7 +65,7 @@ pub async fn gateway(keys: &Keys, at: SocketAddr, limits: Limits) -> (Gateway, m
 }
 
 /// A client with this key whose services are all at `service`; the service "nothing" does not exist.
-pub fn client(
+pub(crate) fn client(
     keys: &Keys,
     name: &str,
     gateway: SocketAddr,
@@ -82,12 +82,12 @@ pub fn client(
     Client::start(config).unwrap()
 }
 
-pub fn local() -> SocketAddr {
+pub(crate) fn local() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
 }
 
 /// A gateway with one light node, connected.
-pub struct Pair {
+pub(crate) struct Pair {
     pub keys: Keys,
     pub gateway: Gateway,
     pub client: Client,
@@ -97,7 +97,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    pub async fn new(service: SocketAddr, limits: Limits) -> Self {
+    pub(crate) async fn new(service: SocketAddr, limits: Limits) -> Self {
         let keys = Keys::new();
         let (gateway, events) = gateway(&keys, local(), limits.clone()).await;
         let (client, messages) = client(&keys, "client", gateway.address(), service, limits);
@@ -107,25 +107,25 @@ impl Pair {
     }
 
     /// A port for visitors.
-    pub async fn expose(&self, service: &str) -> Exposure {
+    pub(crate) async fn expose(&self, service: &str) -> Exposure {
         let listener = TcpListener::bind(local()).await.unwrap();
         self.gateway.expose_tcp(Arc::clone(&self.session), listener, service).unwrap()
     }
 
-    pub async fn expose_udp(&self, service: &str) -> Exposure {
+    pub(crate) async fn expose_udp(&self, service: &str) -> Exposure {
         let socket = UdpSocket::bind(local()).await.unwrap();
         self.gateway.expose_udp(Arc::clone(&self.session), socket, service).unwrap()
     }
 }
 
-pub async fn connected(client: &Client) {
+pub(crate) async fn connected(client: &Client) {
     let mut state = client.state();
     let there = state.wait_for(|state| matches!(state, State::Connected { .. }));
     tokio::time::timeout(PATIENCE, there).await.expect("a tunnel").unwrap();
 }
 
 /// Sends back what comes, and ends when that ends.
-pub async fn echo() -> SocketAddr {
+pub(crate) async fn echo() -> SocketAddr {
     let listener = TcpListener::bind(local()).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -141,7 +141,7 @@ pub async fn echo() -> SocketAddr {
 }
 
 /// Answers each datagram with the same.
-pub async fn udp_echo() -> SocketAddr {
+pub(crate) async fn udp_echo() -> SocketAddr {
     let socket = UdpSocket::bind(local()).await.unwrap();
     let address = socket.local_addr().unwrap();
     tokio::spawn(async move {
@@ -154,7 +154,7 @@ pub async fn udp_echo() -> SocketAddr {
 }
 
 /// Sends `data`, half-closes and reads the rest.
-pub async fn visit(port: SocketAddr, data: &[u8]) -> std::io::Result<Vec<u8>> {
+pub(crate) async fn visit(port: SocketAddr, data: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(port).await?;
     let (mut reader, mut writer) = stream.split();
     let mut answer = Vec::new();
