@@ -25,7 +25,7 @@ pub use disk::{Disk, Space};
 pub use gpu::{Gpu, GpuSource, amd::AmdSysfs, model_of, nvidia::Nvml, undriven::Undriven};
 pub use measure::{compute_score, write_speed};
 pub use memory::Memory;
-pub use report::{AGENT_PORT, Measured, Reach, Report};
+pub use report::{AGENT_PORT, Found, Measured, Reach, Report};
 pub use source::{HardwareError, Source};
 
 /// A machine as it is found.

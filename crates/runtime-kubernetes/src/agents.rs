@@ -4,13 +4,14 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 use iono_hardware::{AGENT_PORT, Report};
-use iono_runtime::{Agent, Known, Network};
+use iono_runtime::{Agent, Known, Network, now};
 use k8s_openapi::api::core::v1::Pod;
 
+use crate::cluster::words;
 use crate::names::key;
 
 /// How the agents' pods are labelled.
@@ -42,8 +43,10 @@ pub(crate) struct Agents {
 struct Said {
     address: IpAddr,
     asked: Instant,
-    measured: Option<Instant>,
     agent: Agent,
+    network: Option<Network>,
+    /// When that was tried last.
+    measured: Option<Instant>,
 }
 
 impl Default for Agents {
@@ -73,20 +76,15 @@ impl Agents {
     }
 
     async fn ask(&self, node: String, address: IpAddr) -> (String, Said) {
-        let before = self.said().get(&node).cloned();
+        let before = self.said().get(&node).map(|said| (said.network, said.measured));
+        let (mut network, mut measured) = before.unwrap_or_default();
         let at = SocketAddr::new(address, AGENT_PORT);
-        let mut measured = before.as_ref().and_then(|said| said.measured);
         let agent = match self.report(at).await {
             Ok((report, skew)) => {
-                let network = match before.map(|said| said.agent) {
-                    Some(Agent::Known(known)) if measured.is_some_and(|at| at.elapsed() < MEASURE) => {
-                        known.network
-                    }
-                    _ => {
-                        measured = Some(Instant::now());
-                        self.network(at).await
-                    }
-                };
+                if measured.is_none_or(|at| at.elapsed() >= MEASURE) {
+                    measured = Some(Instant::now());
+                    network = self.network(at).await;
+                }
                 Agent::Known(Box::new(Known { report, skew, network }))
             }
             Err(why) => {
@@ -94,7 +92,7 @@ impl Agents {
                 Agent::Silent { why }
             }
         };
-        (node, Said { address, asked: Instant::now(), measured, agent })
+        (node, Said { address, asked: Instant::now(), agent, network, measured })
     }
 
     /// The report, and by how many milliseconds the node's clock is ahead of ours.
@@ -165,19 +163,9 @@ pub(crate) fn addresses<'a>(pods: impl Iterator<Item = &'a Pod>, namespace: &str
     pods.filter_map(agent).collect()
 }
 
-fn now() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    u64::try_from(now).unwrap_or(u64::MAX)
-}
-
 /// Mbit a second.
 fn megabits(bytes: usize, time: Duration) -> Option<u64> {
     (bytes > 0).then(|| (bytes as f64 * 8.0 / 1e6 / time.as_secs_f64().max(1e-6)) as u64)
-}
-
-fn words(error: &reqwest::Error) -> String {
-    // The address says nothing to whoever reads this; why does.
-    crate::cluster::words(error)
 }
 
 #[cfg(test)]
@@ -213,14 +201,43 @@ mod tests {
         assert_eq!(megabits(0, Duration::from_secs(1)), None);
     }
 
+    /// What is said of a node whose agent is at this address of this machine.
+    async fn said(address: IpAddr) -> String {
+        let nodes = HashMap::from([("a".to_owned(), address)]);
+        match Agents::default().look(nodes).await.remove("a") {
+            Some(Agent::Silent { why }) => why,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[tokio::test]
-    async fn an_agent_that_lies_or_is_silent_is_known_as_such() {
-        // Whoever answers on the agents' port of another address of this machine.
-        let address: IpAddr = [127, 0, 91, 7].into();
+    async fn an_agent_that_is_silent_or_talks_nonsense_is_known_as_such() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let nobody = said([127, 0, 91, 7].into()).await;
+        assert!(nobody.contains("refused"), "{nobody}");
+        let endless = "x".repeat(LONGEST + 1);
+        for (body, expected) in [("{}", "makes no sense"), (endless.as_str(), "longer than")] {
+            // Agents have one port; the address is nobody else's.
+            let address: IpAddr = [127, 0, 91, 8].into();
+            let listener = tokio::net::TcpListener::bind((address, AGENT_PORT)).await.unwrap();
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            let agent = tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 4_096]).await.unwrap();
+                // Whoever has heard enough goes.
+                let _ = stream.write_all(answer.as_bytes()).await;
+            });
+            let why = said(address).await;
+            assert!(why.contains(expected), "{why}");
+            agent.await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_gone_is_forgotten() {
         let agents = Agents::default();
-        let nodes = || HashMap::from([("a".to_owned(), address)]);
-        let Agent::Silent { why } = &agents.look(nodes()).await["a"] else { panic!("nobody listens") };
-        assert!(why.contains("refused"), "{why}");
-        assert!(agents.look(HashMap::new()).await.is_empty(), "it is gone");
+        agents.look(HashMap::from([("a".to_owned(), [127, 0, 91, 7].into())])).await;
+        assert!(agents.look(HashMap::new()).await.is_empty());
     }
 }

@@ -33,7 +33,7 @@ pub struct KubernetesConfig {
     pub probe_image: Option<String>,
     /// Registries, as images name them (`localhost:5000`), that leases may use although they are on a private network.
     pub private_registries: BTreeSet<String>,
-    /// What a node calls NVIDIA's cards among its resources.
+    /// What a node calls its cards among its resources: `nvidia.com/gpu`, `amd.com/gpu`.
     pub gpu_resource: String,
 }
 

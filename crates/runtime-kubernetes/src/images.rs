@@ -19,8 +19,8 @@ use registry::{Answer, Login, Reference, Registry};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The images of these services with their digests, by service. Registries are asked at public addresses, those of
-/// `private` wherever they are. One whose registry cannot be reached keeps its tag: the
-/// nodes may have it, or reach more than this process does.
+/// `private` wherever they are. One whose registry cannot be reached keeps its tag: the nodes may have it, or reach more
+/// than this process does.
 ///
 /// # Errors
 /// [`RuntimeError::ImageUnavailable`] when the registry says that there is no such image, or none for this login, or when it

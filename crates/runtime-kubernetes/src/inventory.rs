@@ -47,7 +47,7 @@ impl Inner {
 
     fn machine(&self, node: &Node, agent: Agent) -> Machine {
         let allocatable = node.status.as_ref().and_then(|status| status.allocatable.as_ref());
-        let found = agent.known().map(|known| &known.report.hardware);
+        let found = agent.known().map(|known| &known.report.found.hardware);
         Machine {
             name: node.metadata.name.clone().unwrap_or_default(),
             all: allocatable.map(|all| room(all, &self.config.gpu_resource)).unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! Real parts for tests: Anvil with the contracts deployed, Postgres, Docker, daemons as processes, networks with delay,
-//! loss and NAT that can be cut; and an account of where all money is. Everything it starts ends when its handle is dropped, and everything it writes lies in temporary folders or
-//! in the cache outside of the clone.
+//! loss and NAT that can be cut; and an account of where all money is. Everything it starts ends when its handle is
+//! dropped, and everything it writes lies in temporary folders or in the cache outside of the clone.
 
 pub mod accounts;
 pub mod anvil;

@@ -23,6 +23,7 @@ mod path;
 mod read_ahead;
 mod relay;
 mod socket;
+mod tasks;
 mod traffic;
 pub mod wire;
 

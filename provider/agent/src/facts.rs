@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
-use iono_hardware::{Condition, Hardware, Measured, Reach, Report, Source, Undriven};
+use iono_hardware::{Condition, Found, Measured, Reach, Report, Source};
 use iono_telemetry::Check;
 use tokio_util::sync::CancellationToken;
 
@@ -26,9 +26,7 @@ pub(crate) struct Facts {
 
 #[derive(Debug, Clone)]
 struct Seen {
-    hardware: Hardware,
-    undriven: Vec<Undriven>,
-    measured: Measured,
+    found: Found,
     reach: Vec<Reach>,
 }
 
@@ -44,15 +42,13 @@ impl Facts {
 
     /// All that is known, with the state of this moment; `None` before the first look is done.
     pub(crate) fn report(&self) -> Option<Report> {
-        let Seen { hardware, undriven, measured, reach } = self.seen().clone()?;
+        let Seen { found, reach } = self.seen().clone()?;
         let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         Some(Report {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             clock: u64::try_from(clock).unwrap_or(u64::MAX),
-            hardware,
-            undriven,
+            found,
             condition: Condition::read(&Source::system()),
-            measured,
             reach,
         })
     }
@@ -60,37 +56,20 @@ impl Facts {
     /// Looks, and measures where that is due.
     async fn look(self: &Arc<Self>, is_due: bool) -> Result<()> {
         let facts = Arc::clone(self);
-        let before = self.seen().as_ref().map(|seen| seen.measured.clone());
-        let looked = tokio::task::spawn_blocking(move || -> Result<_> {
-            let hardware = Hardware::discover(&facts.scratch)?;
-            let undriven = Undriven::read_all(&Source::system());
-            let measured = match before {
-                Some(before) if !is_due => before,
-                before => facts.measure(&before.unwrap_or_default()),
-            };
-            Ok((hardware, undriven, measured))
+        let before = self.seen().as_ref().map(|seen| seen.found.measured.clone()).unwrap_or_default();
+        let looked = tokio::task::spawn_blocking(move || {
+            let measured = if is_due { Measured::take(&facts.scratch).best(&before) } else { before };
+            Found::look(&facts.scratch, measured)
         });
         let (looked, reach) = tokio::join!(looked, reach::all(&self.reach));
-        let (hardware, undriven, measured) = looked??;
-        tell(&hardware, &measured, &reach);
-        *self.seen() = Some(Seen { hardware, undriven, measured, reach });
+        let found = looked??;
+        tell(&found, &reach);
+        *self.seen() = Some(Seen { found, reach });
         Ok(())
-    }
-
-    /// The best that was seen so far counts: whoever else works on the machine makes it slower, never faster.
-    fn measure(&self, before: &Measured) -> Measured {
-        let write = iono_hardware::write_speed(&self.scratch);
-        if let Err(error) = &write {
-            tracing::warn!(%error, folder = %self.scratch.display(), "the disk's speed cannot be measured");
-        }
-        Measured {
-            compute: iono_hardware::compute_score().max(before.compute),
-            write: write.ok().max(before.write),
-        }
     }
 }
 
-fn tell(hardware: &Hardware, measured: &Measured, reach: &[Reach]) {
+fn tell(Found { hardware, measured, .. }: &Found, reach: &[Reach]) {
     metrics::gauge!("iono_agent_compute_points").set(measured.compute);
     metrics::gauge!("iono_agent_write_mebibytes_per_second").set(measured.write.unwrap_or(0) as f64);
     metrics::gauge!("iono_agent_gpus").set(hardware.gpus.len() as f64);

@@ -8,7 +8,6 @@ mod traffic;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,7 +38,7 @@ struct Cli {
     /// Address that ought to answer from here, such as the provider's own; may be repeated.
     #[arg(long, env = "IONO_AGENT_REACH", value_delimiter = ',', value_name = "HOST:PORT")]
     reach: Vec<String>,
-    /// Where metrics and health are served; nowhere when left out.
+    /// Where metrics and health are served (ready: once there is a report); nowhere when left out.
     #[arg(long, env = "IONO_AGENT_METRICS")]
     metrics: Option<SocketAddr>,
     /// Form of the log lines: text or json.
@@ -60,17 +59,8 @@ fn log_format(text: &str) -> Result<LogFormat, String> {
 }
 
 #[tokio::main(worker_threads = 2)]
-async fn main() -> ExitCode {
-    match run(Cli::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn run(cli: Cli) -> Result<()> {
+async fn main() -> Result<()> {
+    let cli = Cli::parse();
     let telemetry = TelemetryConfig { format: cli.log, listen: cli.metrics, ..TelemetryConfig::default() };
     iono_telemetry::init(&telemetry)?;
     let (health, shutdown) = (Health::default(), Shutdown::on_signals()?);

@@ -1,4 +1,4 @@
-//! What the agent answers: `/healthz`, `/v1/report`, and bytes to measure the network with.
+//! What the agent answers: `/v1/report`, and bytes to measure the network with.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,11 +27,7 @@ pub(crate) async fn serve(
         .route("/v1/source", get(traffic::source))
         .route("/v1/sink", post(traffic::sink))
         .with_state(Turn::new());
-    let app = Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/v1/report", get(report))
-        .with_state(facts)
-        .merge(network);
+    let app = Router::new().route("/v1/report", get(report)).with_state(facts).merge(network);
     let token = shutdown.token();
     shutdown.spawn("reports", async move {
         let served = axum::serve(listener, app).with_graceful_shutdown(token.cancelled_owned());

@@ -1,16 +1,13 @@
 //! What of a machine can be offered (SP-31), from what was found by itself and what its engine can hand out.
 
-use std::path::Path;
 use std::time::Duration;
 
 use alloy::primitives::Address;
 use anyhow::Result;
-use iono_hardware::{Hardware, HardwareError, Measured, Source, Undriven};
+use iono_hardware::{Found, Hardware, HardwareError, Measured};
 use iono_primitives::ProviderId;
-use iono_primitives::attributes::Compute;
 use iono_runtime::{Enforcement, Owner, Runtime, RuntimeError, Vault};
 use iono_runtime_docker::gpu_support_of;
-use serde::Serialize;
 
 use crate::backend;
 use crate::capacity::{Gpu, Offer, Withheld, cluster};
@@ -23,35 +20,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A machine as a command sees it.
 pub struct Seen {
-    /// This machine; `None` where a cluster runs the leases.
-    pub this: Option<This>,
+    /// The machine that the command runs on; `None` where a cluster runs the leases.
+    pub this: Option<Found>,
     /// What of it is offered beyond the reserve.
     pub offer: Offer,
     /// Why it is not known whether the cards can be assigned, if so: the engine does not answer.
     pub unknown: Option<String>,
-}
-
-/// The machine that the command runs on.
-#[derive(Debug, Serialize)]
-pub struct This {
-    /// What was found.
-    #[serde(flatten)]
-    pub hardware: Hardware,
-    /// Cards that cannot be used.
-    pub undriven: Vec<Undriven>,
-    /// What it was measured to do.
-    pub measured: Measured,
-}
-
-impl This {
-    /// Looks and measures; takes a second or two and blocks.
-    fn measure(storage: &Path) -> Result<Self, HardwareError> {
-        let hardware = Hardware::discover(storage)?;
-        // A folder that is still to be made, or that only the daemon may write to, has no speed yet.
-        let write = iono_hardware::write_speed(storage).ok();
-        let measured = Measured { compute: iono_hardware::compute_score(), write };
-        Ok(Self { hardware, undriven: Undriven::read_all(&Source::system()), measured })
-    }
 }
 
 /// What the machine that the daemon runs on can offer, its cards included; nothing where a cluster runs the leases.
@@ -76,9 +50,9 @@ pub async fn look(config: &Config) -> Result<Seen> {
         return look_at_cluster(config).await;
     }
     let storage = config.runtime.storage_path.clone();
-    let this = tokio::task::spawn_blocking(move || This::measure(&storage)).await??;
-    let compute = Compute::of(this.measured.compute, this.hardware.cpu.threads);
-    let all = Offer { compute: Some(compute), ..offer(&this.hardware) };
+    let look = move || Found::look(&storage, Measured::take(&storage));
+    let this = tokio::task::spawn_blocking(look).await??;
+    let all = Offer { compute: Some(this.compute()), ..offer(&this.hardware) };
     let support =
         if all.gpus.is_empty() { None } else { Some(in_time(gpu_support_of(&config.runtime.docker)).await) };
     let (support, unknown) = match support {

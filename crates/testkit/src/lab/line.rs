@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -38,56 +38,34 @@ pub struct Line {
     pub seed: u64,
 }
 
-impl Line {
-    /// No delay and no loss.
-    #[must_use]
-    pub fn perfect() -> Self {
-        Self { round_trip: Duration::ZERO, loss: 0.0, seed: 0 }
-    }
-}
-
 /// What both directions look at.
-struct Settings {
-    delay: AtomicU64,
-    /// Of `u64::MAX`.
-    loss: AtomicU64,
-    seed: AtomicU64,
-    changes: AtomicU64,
+#[derive(Default)]
+struct Switches {
     cut: AtomicBool,
     stop: AtomicBool,
-    lost: AtomicU64,
 }
 
 pub(super) struct Relay {
-    settings: Arc<Settings>,
+    switches: Arc<Switches>,
     threads: Vec<(Pid, JoinHandle<()>)>,
 }
 
 impl Relay {
     /// Makes both devices and starts to relay.
     pub(super) fn start(router: &Namespace, gateway: &Namespace, line: Line) -> Result<Self> {
-        let settings = Arc::new(Settings {
-            delay: AtomicU64::new(0),
-            loss: AtomicU64::new(0),
-            seed: AtomicU64::new(0),
-            changes: AtomicU64::new(0),
-            cut: AtomicBool::new(false),
-            stop: AtomicBool::new(false),
-            lost: AtomicU64::new(0),
-        });
         let devices =
             [router.run(|| tun::create(router))?, gateway.run(|| tun::create(gateway))?].map(Arc::new);
         let [a, b] = devices;
-        let mut relay = Self { settings, threads: Vec::new() };
-        relay.set(line);
+        let mut relay = Self { switches: Arc::default(), threads: Vec::new() };
         for (turn, from, to) in [(0, &a, &b), (1, &b, &a)] {
             let mut direction = Direction {
                 from: Arc::clone(from),
                 to: Arc::clone(to),
-                settings: Arc::clone(&relay.settings),
-                turn,
-                random: StdRng::seed_from_u64(0),
-                changes: 0,
+                switches: Arc::clone(&relay.switches),
+                delay: line.round_trip / 2,
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates
+                loss: (line.loss * u64::MAX as f64) as u64,
+                random: StdRng::seed_from_u64(line.seed * 2 + turn),
                 under_way: VecDeque::new(),
                 bytes: 0,
             };
@@ -101,21 +79,8 @@ impl Relay {
         Ok(relay)
     }
 
-    pub(super) fn set(&self, line: Line) {
-        let delay = u64::try_from(line.round_trip.as_nanos() / 2).unwrap_or(u64::MAX);
-        self.settings.delay.store(delay, Relaxed);
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates
-        self.settings.loss.store((line.loss * u64::MAX as f64) as u64, Relaxed);
-        self.settings.seed.store(line.seed, Relaxed);
-        self.settings.changes.fetch_add(1, Relaxed);
-    }
-
     pub(super) fn cut(&self, cut: bool) {
-        self.settings.cut.store(cut, Relaxed);
-    }
-
-    pub(super) fn lost(&self) -> u64 {
-        self.settings.lost.load(Relaxed)
+        self.switches.cut.store(cut, Relaxed);
     }
 
     pub(super) fn time(&self) -> Result<Duration> {
@@ -131,7 +96,7 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        self.settings.stop.store(true, Relaxed);
+        self.switches.stop.store(true, Relaxed);
         for (_, thread) in self.threads.drain(..) {
             // One that panicked has said so.
             let _ = thread.join();
@@ -142,10 +107,11 @@ impl Drop for Relay {
 struct Direction {
     from: Arc<Tun>,
     to: Arc<Tun>,
-    settings: Arc<Settings>,
-    turn: u64,
+    switches: Arc<Switches>,
+    delay: Duration,
+    /// Of `u64::MAX`.
+    loss: u64,
     random: StdRng,
-    changes: u64,
     under_way: VecDeque<(Instant, Vec<u8>)>,
     bytes: usize,
 }
@@ -156,7 +122,7 @@ impl Direction {
             return;
         }
         let mut buffer = vec![0; LARGEST];
-        while !self.settings.stop.load(Relaxed) {
+        while !self.switches.stop.load(Relaxed) {
             let pause = self.deliver();
             let mut ready = [PollFd::new(self.from.0.as_fd(), PollFlags::POLLIN)];
             // A signal only wakes it early.
@@ -192,25 +158,17 @@ impl Direction {
     }
 
     fn take(&mut self, packet: &[u8]) {
-        let settings = Arc::clone(&self.settings);
-        let changes = settings.changes.load(Relaxed);
-        if self.changes != changes {
-            self.changes = changes;
-            self.random = StdRng::seed_from_u64(settings.seed.load(Relaxed) * 2 + self.turn);
-        }
-        if settings.cut.load(Relaxed) {
-            settings.lost.fetch_add(1, Relaxed);
+        if self.switches.cut.load(Relaxed) {
             return;
         }
-        let (delay, loss) = (settings.delay.load(Relaxed), settings.loss.load(Relaxed));
-        if loss == 0 && delay == 0 && self.under_way.is_empty() {
+        if self.loss == 0 && self.delay.is_zero() && self.under_way.is_empty() {
             return self.to.write(packet);
         }
-        let due = Instant::now() + Duration::from_nanos(delay);
-        let Self { random, under_way, bytes, .. } = self;
-        let lost = thin(
+        let due = Instant::now() + self.delay;
+        let Self { random, under_way, bytes, loss, .. } = self;
+        thin(
             packet,
-            || random.random::<u64>() < loss,
+            || random.random::<u64>() < *loss,
             |part| {
                 if *bytes + part.len() <= UNDER_WAY {
                     *bytes += part.len();
@@ -218,8 +176,5 @@ impl Direction {
                 }
             },
         );
-        if lost > 0 {
-            settings.lost.fetch_add(lost, Relaxed);
-        }
     }
 }

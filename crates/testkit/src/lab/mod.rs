@@ -25,8 +25,6 @@ use line::Relay;
 
 /// The gateway's address, as the client sees it.
 pub const GATEWAY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
-/// The client's address in its own network, until [`Lab::move_client`].
-pub const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 77, 2));
 
 /// The client's way out.
 const VIA_ROUTER: [&str; 5] = ["default", "via", "192.168.77.1", "congctl", "cubic"];
@@ -94,11 +92,6 @@ impl Lab {
         &self.gateway
     }
 
-    /// Changes delay and loss; what is under way keeps its delay.
-    pub fn set(&self, line: Line) {
-        self.relay.set(line);
-    }
-
     /// Pulls the cable: everything is lost both ways, and nobody is told.
     pub fn pull(&self) {
         self.relay.cut(true);
@@ -139,11 +132,5 @@ impl Lab {
     /// When the relay has ended.
     pub fn relay_time(&self) -> Result<Duration> {
         self.relay.time()
-    }
-
-    /// Packets that the line has lost so far, cut cables included.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.relay.lost()
     }
 }

@@ -23,7 +23,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut outgoing: mpsc::Receiver<Bytes>
     loop {
         let ended = tokio::select! {
             ended = tunnel(&shared, &mut outgoing, &mut counters, &mut backoff) => ended,
-            () = shared.stop.cancelled(), if !matches!(*shared.state.borrow(), State::Connected { .. }) => return,
+            () = shared.tasks.stop.cancelled(), if !matches!(*shared.state.borrow(), State::Connected { .. }) => return,
         };
         let Err(error) = ended else { return };
         let wait = match &error {
@@ -36,7 +36,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut outgoing: mpsc::Receiver<Bytes>
         shared.state.send_replace(State::Away { why: Some(error.to_string()) });
         tokio::select! {
             () = sleep(wait) => {}
-            () = shared.stop.cancelled() => return,
+            () = shared.tasks.stop.cancelled() => return,
         }
     }
 }
@@ -115,7 +115,7 @@ impl Control<'_> {
                     next = Instant::now() + ping;
                     link.say(&Message::Ping(self.traffic.received())).await?;
                 }
-                () = self.shared.stop.cancelled() => {
+                () = self.shared.tasks.stop.cancelled() => {
                     return link.say(&Message::Goodbye { reason: Farewell::Draining, retry_after: 0 }).await;
                 }
             }
@@ -134,7 +134,7 @@ impl Control<'_> {
                         over: self.over.clone(),
                         _place: place,
                     };
-                    self.shared.spawn(data.run(self.epoch));
+                    self.shared.tasks.spawn(data.run(self.epoch));
                 }
             }
             Message::Pong(received) => self.traffic.confirm(received),

@@ -44,7 +44,10 @@ impl Data {
         loop {
             let (kind, payload) = tokio::select! {
                 frame = link.frame(MAX_OPEN) => frame?,
-                () = self.over.cancelled() => return Ok(link.close().await),
+                () = self.over.cancelled() => {
+                    link.close().await;
+                    return Ok(());
+                }
             };
             let open = match kind {
                 Kind::Open => Open::decode(&payload)?,

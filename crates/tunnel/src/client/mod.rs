@@ -13,9 +13,8 @@ use bytes::Bytes;
 use iono_identity::{Pin, ServerIdentity, peer_client_config};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsConnector;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use crate::tasks::Tasks;
 use crate::traffic::Traffic;
 use crate::wire::{MAX_MESSAGE, Open, VERSIONS};
 use crate::{Limits, TunnelError};
@@ -58,9 +57,7 @@ pub struct Client {
     state: watch::Receiver<State>,
     outbox: mpsc::Sender<Bytes>,
     traffic: watch::Receiver<Arc<Traffic>>,
-    stop: CancellationToken,
-    abort: CancellationToken,
-    tasks: TaskTracker,
+    tasks: Tasks,
 }
 
 struct Shared {
@@ -73,21 +70,7 @@ struct Shared {
     state: watch::Sender<State>,
     traffic: watch::Sender<Arc<Traffic>>,
     inbox: mpsc::Sender<Bytes>,
-    stop: CancellationToken,
-    abort: CancellationToken,
-    tasks: TaskTracker,
-}
-
-impl Shared {
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let abort = self.abort.clone();
-        self.tasks.spawn(async move {
-            tokio::select! {
-                () = task => {}
-                () = abort.cancelled() => {}
-            }
-        });
-    }
+    tasks: Tasks,
 }
 
 impl Client {
@@ -102,7 +85,7 @@ impl Client {
         let (outbox, outgoing) = mpsc::channel(config.limits.messages);
         let (state_sender, state) = watch::channel(State::Away { why: None });
         let (traffic_sender, traffic) = watch::channel(Arc::default());
-        let (stop, abort, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        let tasks = Tasks::default();
         let shared = Arc::new(Shared {
             gateway: config.gateway,
             connector: TlsConnector::from(Arc::new(tls)),
@@ -112,12 +95,10 @@ impl Client {
             state: state_sender,
             traffic: traffic_sender,
             inbox,
-            stop: stop.clone(),
-            abort: abort.clone(),
             tasks: tasks.clone(),
         });
-        shared.spawn(control::run(Arc::clone(&shared), outgoing));
-        Ok((Self { state, outbox, traffic, stop, abort, tasks }, messages))
+        tasks.spawn(control::run(Arc::clone(&shared), outgoing));
+        Ok((Self { state, outbox, traffic, tasks }, messages))
     }
 
     /// Whether the tunnel stands, and its changes.
@@ -145,17 +126,12 @@ impl Client {
 
     /// Says goodbye, so that the gateway sends no more visitors, and lets streams end, at most for `limit`.
     pub async fn leave(self, limit: std::time::Duration) {
-        self.stop.cancel();
-        self.tasks.close();
-        if tokio::time::timeout(limit, self.tasks.wait()).await.is_err() {
-            tracing::warn!(?limit, "streams of the tunnel are cut off: they did not end in time");
-        }
+        self.tasks.drain(limit).await;
     }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.stop.cancel();
-        self.abort.cancel();
+        self.tasks.abort();
     }
 }

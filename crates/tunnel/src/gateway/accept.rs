@@ -28,14 +28,14 @@ pub(super) async fn run(shared: Arc<Shared>, listener: TcpListener) {
     loop {
         let stream = tokio::select! {
             stream = next(&listener) => stream,
-            () = shared.stop.cancelled() => return,
+            () = shared.tasks.stop.cancelled() => return,
         };
         let Ok(address) = stream.peer_addr() else { continue };
         let Some(guest) = crowd.enter(address.ip(), shared.limits.handshakes_per_address) else { continue };
         // Others wait in the kernel's queue, which is bounded too.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let task_shared = Arc::clone(&shared);
-        shared.spawn(async move {
+        shared.tasks.spawn(async move {
             let limit = task_shared.limits.handshake_time;
             let greeted = timeout(limit, greet(&task_shared, stream)).await.unwrap_or(Err(TunnelError::Slow));
             drop((guest, place));
@@ -90,12 +90,12 @@ async fn admit(shared: Arc<Shared>, mut link: Link, role: Role) {
             Role::Data { epoch } => {
                 let pool = shared.sessions().get(&pin).and_then(|session| session.pool_of(epoch));
                 match pool.map(|pool| pool.add(link)) {
-                    Some(Ok(())) => return,
-                    Some(Err(back)) => {
+                    Some(Some(back)) => {
                         link = back;
                         (Farewell::Full, 1)
                     }
-                    None => return, // its epoch is over; the client knows or will
+                    // It was taken in; or its epoch is over, and the client knows or will.
+                    Some(None) | None => return,
                 }
             }
         }

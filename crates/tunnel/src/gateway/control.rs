@@ -89,7 +89,7 @@ impl Control<'_> {
                 () = self.replaced.cancelled() => {
                     return goodbye(link, Farewell::Replaced, REPLACED).await;
                 }
-                () = self.shared.stop.cancelled() => {
+                () = self.shared.tasks.stop.cancelled() => {
                     return goodbye(link, Farewell::Draining, 0).await;
                 }
             }

@@ -41,7 +41,7 @@ impl Gateway {
         let address = listener.local_addr()?;
         let open = Open { purpose: Purpose::Tcp, service: service.to_owned(), visitor: address };
         open.frame().ok_or(TunnelError::BadService)?;
-        let stop = self.shared.stop.child_token();
+        let stop = self.shared.tasks.stop.child_token();
         let ended = CancellationToken::new();
         let visitors = Visitors {
             session,
@@ -53,7 +53,7 @@ impl Gateway {
             each: self.shared.limits.streams_per_visitor,
         };
         let shared = Arc::clone(&self.shared);
-        self.shared.spawn(async move {
+        self.shared.tasks.spawn(async move {
             loop {
                 let stream = tokio::select! {
                     stream = next(&listener) => stream,
@@ -61,7 +61,7 @@ impl Gateway {
                     () = visitors.ended.cancelled() => return,
                 };
                 if let Some(task) = visitors.admit(stream) {
-                    shared.spawn(task);
+                    shared.tasks.spawn(task);
                 }
             }
         });
@@ -81,10 +81,10 @@ impl Gateway {
         let address = socket.local_addr()?;
         let open = Open { purpose: Purpose::Udp, service: service.to_owned(), visitor: address };
         let frame = open.frame().ok_or(TunnelError::BadService)?;
-        let stop = self.shared.stop.child_token();
+        let stop = self.shared.tasks.stop.child_token();
         let ended = CancellationToken::new();
         let (cut, limits) = (ended.clone(), Arc::clone(&self.shared.limits));
-        self.shared.spawn(async move {
+        self.shared.tasks.spawn(async move {
             tokio::select! {
                 () = udp::serve(session, socket, frame, limits) => {}
                 () = stop.cancelled() => {}

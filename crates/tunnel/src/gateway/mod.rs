@@ -17,12 +17,11 @@ use iono_identity::{Pin, ServerIdentity, peer_server_config};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 pub use expose::Exposure;
 pub use session::Session;
 
+use crate::tasks::Tasks;
 use crate::wire::VERSIONS;
 use crate::{Limits, TunnelError};
 
@@ -77,11 +76,7 @@ pub(crate) struct Shared {
     admission: Admission,
     sessions: Mutex<HashMap<Pin, Arc<Session>>>,
     events: mpsc::Sender<Event>,
-    /// No new light nodes, visitors or streams.
-    stop: CancellationToken,
-    /// Everything ends.
-    abort: CancellationToken,
-    tasks: TaskTracker,
+    tasks: Tasks,
 }
 
 impl Shared {
@@ -93,17 +88,6 @@ impl Shared {
     async fn tell(&self, event: Event) {
         // A daemon that does not listen needs no events.
         let _ = self.events.send(event).await;
-    }
-
-    /// Runs until it is done or everything ends.
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let abort = self.abort.clone();
-        self.tasks.spawn(async move {
-            tokio::select! {
-                () = task => {}
-                () = abort.cancelled() => {}
-            }
-        });
     }
 }
 
@@ -123,11 +107,9 @@ impl Gateway {
             admission: config.admission,
             sessions: Mutex::default(),
             events,
-            stop: CancellationToken::new(),
-            abort: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            tasks: Tasks::default(),
         });
-        shared.spawn(accept::run(Arc::clone(&shared), config.listener));
+        shared.tasks.spawn(accept::run(Arc::clone(&shared), config.listener));
         Ok((Self { shared, address }, receiver))
     }
 
@@ -161,17 +143,12 @@ impl Gateway {
     /// No new light nodes, visitors or streams; clients are told to come back. Waits until the streams under way have
     /// ended, at most for `limit`.
     pub async fn drain(self, limit: Duration) {
-        self.shared.stop.cancel();
-        self.shared.tasks.close();
-        if tokio::time::timeout(limit, self.shared.tasks.wait()).await.is_err() {
-            tracing::warn!(?limit, "streams of the tunnel are cut off: they did not end in time");
-        }
+        self.shared.tasks.drain(limit).await;
     }
 }
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        self.shared.stop.cancel();
-        self.shared.abort.cancel();
+        self.shared.tasks.abort();
     }
 }

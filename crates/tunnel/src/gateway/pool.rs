@@ -84,17 +84,17 @@ impl Pool {
     }
 
     /// Takes in a new connection; gives it back when there are enough or the client is gone.
-    pub(super) fn add(self: &Arc<Self>, link: Link) -> Result<(), Link> {
+    pub(super) fn add(self: &Arc<Self>, link: Link) -> Option<Link> {
         {
             let mut inner = self.lock();
             inner.asked = inner.asked.saturating_sub(1);
             if inner.closed || inner.total >= Self::most(&self.limits) {
-                return Err(link);
+                return Some(link);
             }
             inner.total += 1;
         }
         Self::offer(self, link);
-        Ok(())
+        None
     }
 
     /// To the first who still waits, or to the idle ones.

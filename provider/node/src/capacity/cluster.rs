@@ -36,8 +36,7 @@ fn class(machines: &[Machine], config: &Kubernetes) -> StorageClass {
 
 /// The tier by the score that a machine's agent measured.
 fn compute(machine: &Machine) -> Option<Compute> {
-    let report = &machine.agent.known()?.report;
-    Some(Compute::of(report.measured.compute, report.hardware.cpu.threads))
+    Some(machine.agent.known()?.report.found.compute())
 }
 
 /// Whose cards a resource stands for: `nvidia` for `nvidia.com/gpu`.

@@ -1,13 +1,13 @@
 //! What of `provider check` looks at machines one by one: what they were measured to do, and what keeps them from
 //! earning. This one tells for itself, a cluster's through their agents.
 
-use iono_hardware::{Hardware, Measured, Reach, Undriven};
+use iono_hardware::{Found, Reach, Undriven};
 use iono_primitives::attributes::Compute;
 use iono_runtime::{Agent, Known, Machine};
 
 use super::{Checked, failed, passed};
 use crate::config::Config;
-use crate::machine::{Seen, This};
+use crate::machine::Seen;
 
 /// Milliseconds that a node's clock may be away from this machine's: leases go by time, and logs are read together.
 const MOST_SKEW: u64 = 2_000;
@@ -37,12 +37,12 @@ fn score(config: &Config, measured: Option<Compute>) -> Option<Checked> {
     })
 }
 
-fn this(this: &This) -> Checked {
+fn this(this: &Found) -> Checked {
     let mut problems: Vec<String> = this.undriven.iter().map(Undriven::to_string).collect();
     let mebibytes = |bytes: u64| bytes / (1 << 20);
     let (memory, disk) = (mebibytes(this.hardware.memory.usable), mebibytes(this.hardware.space.total));
     problems.extend(too_small((this.hardware.cpu.millicores.into(), memory, disk)));
-    sum_up("machine", &words(&this.hardware, &this.measured), &problems)
+    sum_up("machine", &words(this), &problems)
 }
 
 fn node(machine: &Machine) -> Checked {
@@ -61,11 +61,11 @@ fn node(machine: &Machine) -> Checked {
 
 fn problems(machine: &Machine, known: &Known) -> Vec<String> {
     let report = &known.report;
-    let mut problems: Vec<String> = report.undriven.iter().map(Undriven::to_string).collect();
+    let mut problems: Vec<String> = report.found.undriven.iter().map(Undriven::to_string).collect();
     if known.skew.unsigned_abs() > MOST_SKEW {
         problems.push(format!("its clock is {} ms away from this machine's: set it by NTP", known.skew));
     }
-    let (found, assigned) = (report.hardware.gpus.len() as u64, machine.all.gpus);
+    let (found, assigned) = (report.found.hardware.gpus.len() as u64, machine.all.gpus);
     if found > assigned {
         problems.push(format!(
             "it has {found} cards and Kubernetes assigns {assigned}: install the vendor's device plugin"
@@ -88,7 +88,7 @@ fn too_small((cpu, memory, disk): (u64, u64, u64)) -> Option<String> {
 
 fn speeds(known: &Known) -> String {
     let report = &known.report;
-    let mut words = words(&report.hardware, &report.measured);
+    let mut words = words(&report.found);
     if let Some(network) = known.network {
         words += &format!(", network {}/{} Mbit/s", network.from_node, network.to_node);
     }
@@ -98,8 +98,9 @@ fn speeds(known: &Known) -> String {
     words
 }
 
-fn words(hardware: &Hardware, measured: &Measured) -> String {
-    let (threads, tier) = (hardware.cpu.threads, Compute::of(measured.compute, hardware.cpu.threads));
+fn words(found: &Found) -> String {
+    let Found { hardware, measured, .. } = found;
+    let (threads, tier) = (hardware.cpu.threads, found.compute());
     let write = measured.write.map(|speed| format!(" {speed} MiB/s")).unwrap_or_default();
     let cards: Vec<&str> = hardware.gpus.iter().map(|card| card.model.as_str()).collect();
     let cards = if cards.is_empty() { String::new() } else { format!(", {}", cards.join(" ")) };
@@ -127,11 +128,9 @@ mod tests {
     fn machine(change: impl FnOnce(&mut Known)) -> Machine {
         let report = json!({
             "version": "0.1.0", "clock": 0,
-            "hardware": {
-                "cpu": {"model": "x", "threads": 8, "limit": null, "millicores": 8000},
-                "memory": {"total": 1, "limit": null, "usable": 1}, "disks": [],
-                "space": {"path": "/scratch", "total": 1, "free": 1, "class": "nvme"}, "gpus": [],
-            },
+            "cpu": {"model": "x", "threads": 8, "limit": null, "millicores": 8000},
+            "memory": {"total": 1, "limit": null, "usable": 1}, "disks": [],
+            "space": {"path": "/scratch", "total": 1, "free": 1, "class": "nvme"}, "gpus": [],
             "undriven": [], "condition": {"load": 0, "memory_free": 0, "temperature": 45, "fans": []},
             "measured": {"compute": 21_000, "write": 900}, "reach": [],
         });
@@ -169,7 +168,7 @@ mod tests {
         assert_eq!(why(reach), "p:8443 is not reached from there (connection refused): open the port");
         let cards = |known: &mut Known| {
             let card = json!({"vendor": "nvidia", "model": "h100", "name": "H100", "id": "g", "memory": 1});
-            known.report.hardware.gpus = vec![serde_json::from_value(card).unwrap()];
+            known.report.found.hardware.gpus = vec![serde_json::from_value(card).unwrap()];
         };
         let found = node(&machine(cards));
         assert!(!found.ok && found.message.contains("has 1 cards and Kubernetes assigns 0"), "{found:?}");
