@@ -50,10 +50,14 @@ async fn pool_holds(rig: &Rig, count: u64) {
     eventually("mempool", LIMIT, || async { (pool_size(rig).await == count).then_some(()) }).await.unwrap();
 }
 
-/// A transaction of the sender's key that the sender knows nothing of.
+/// A transaction of the sender's key that the sender knows nothing of: the next one after those that are mined, paid well
+/// enough to take the place of one that waits.
 async fn stray(rig: &Rig) {
     let key = rig.anvil.key(1);
-    let request = TransactionRequest::default().with_to(key.address()).with_value(U256::from(1));
+    let nonce = rig.anvil.provider().get_transaction_count(key.address()).await.unwrap();
+    let request =
+        TransactionRequest::default().with_to(key.address()).with_value(U256::from(1)).with_nonce(nonce);
+    let request = request.with_max_fee_per_gas(1 << 40).with_max_priority_fee_per_gas(1 << 40);
     let _sent = rig.anvil.signing(&key).send_transaction(request).await.unwrap();
 }
 

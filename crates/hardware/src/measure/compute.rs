@@ -38,33 +38,35 @@ const WORKS: [Work; 4] = [
 pub fn compute_score() -> u32 {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
     let begin = Barrier::new(threads);
+    let start = Instant::now();
     let points: f64 = std::thread::scope(|scope| {
-        let measured: Vec<_> = (0..threads).map(|_| scope.spawn(|| points_of_one(&begin))).collect();
+        let one = || points_of_one(&begin, &|| start.elapsed());
+        let measured: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
         measured.into_iter().filter_map(|thread| thread.join().ok()).sum()
     });
     points as u32
 }
 
 /// One thread's points, while the others do the same.
-fn points_of_one(begin: &Barrier) -> f64 {
+fn points_of_one(begin: &Barrier, clock: &dyn Fn() -> Duration) -> f64 {
     let mean = WORKS.iter().map(|work| {
         let mut run = (work.make)();
         let speeds = (0..ROUNDS).map(|_| {
             begin.wait();
-            speed(&mut run)
+            speed(&mut run, clock)
         });
         (speeds.fold(0.0, f64::max) / work.reference).ln()
     });
     (mean.sum::<f64>() / WORKS.len() as f64).exp() * POINTS
 }
 
-/// How often a second the work is done.
-fn speed(run: &mut dyn FnMut() -> u64) -> f64 {
-    let (start, mut times) = (Instant::now(), 0.0);
+/// How often a second of `clock` the work is done.
+fn speed(run: &mut dyn FnMut() -> u64, clock: &dyn Fn() -> Duration) -> f64 {
+    let (start, mut times) = (clock(), 0.0);
     loop {
         std::hint::black_box(run());
         times += 1.0;
-        let spent = start.elapsed();
+        let spent = clock() - start;
         if spent >= TIME {
             return times / spent.as_secs_f64();
         }
@@ -139,6 +141,8 @@ fn walking() -> Box<dyn FnMut() -> u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[test]
@@ -156,14 +160,16 @@ mod tests {
 
     #[test]
     fn twice_the_work_is_half_the_speed() {
-        let (mut work, mut same) = (multiplying(), multiplying());
-        let mut double = || same() + same();
-        // By turns, and the best of several: other tests take processors away.
-        let (mut once, mut twice) = (0.0_f64, 0.0_f64);
-        for _ in 0..6 {
-            once = once.max(speed(&mut work));
-            twice = twice.max(speed(&mut double));
-        }
-        assert!((1.4..2.8).contains(&(once / twice)), "{once} against {twice}");
+        // The clock is moved by the work alone, since tests beside this one take processors away.
+        let clock = Cell::new(Duration::from_secs(3_600));
+        let work = |ms: u64| clock.set(clock.get() + Duration::from_millis(ms));
+        let measured = |ms: u64| {
+            let mut run = || {
+                work(ms);
+                ms
+            };
+            speed(&mut run, &|| clock.get()).round()
+        };
+        assert_eq!((measured(1), measured(2), measured(500)), (1_000.0, 500.0, 2.0));
     }
 }
