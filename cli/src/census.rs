@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use iono_bindings::OrderWords;
-use iono_matching::eligibility::why_not;
+use iono_matching::eligibility::why_not_any;
 use iono_primitives::GpuModel;
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ impl<'p> Census<'p> {
         for provider in all {
             let tier = census.tiers.entry(provider.profile.trust_tier).or_default();
             tier.1 += 1;
-            let lacking = match why_not(order, listed, &provider.profile) {
+            let lacking = match why_not_any(order, listed, &provider.profile) {
                 Some(why) => Some(why.dimension()),
                 // The chain counts GPUs alone; which they are is in the provider's record.
                 None => (order.gpus > 0 && !provider.may_have(gpu)).then_some("gpu_model"),

@@ -3,7 +3,7 @@
 use alloy::primitives::{Address, B256, U256};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use iono_bindings::{ProfileWord, ProviderRecord};
-use iono_matching::eligibility::{self, Standing};
+use iono_matching::eligibility::{self, Machine, Standing};
 use iono_primitives::{Attributes, GpuModel, Region, Resources};
 use serde_json::{Value, json};
 
@@ -55,13 +55,13 @@ impl Provider {
 
     /// Whether it may bid at all, in one word.
     pub(crate) fn standing(&self) -> &'static str {
-        match eligibility::standing(&self.profile) {
+        match eligibility::standing(&self.profile, Machine::Own) {
             None => "open",
             Some(Standing::Inactive) => "inactive",
             Some(Standing::Understaked) => "understaked",
             Some(Standing::Barred) => "barred",
             Some(Standing::Draining) => "draining",
-            Some(Standing::NoMachines) => "gateway",
+            Some(Standing::NoMachines | Standing::NoGateway) => "gateway",
         }
     }
 

@@ -10,8 +10,17 @@ use iono_primitives::LeaseId;
 use super::Cli;
 
 /// Folders and files whose words people read, from the repository's root.
-const SPOKEN: [&str; 8] =
-    ["cli/src", "crates", "provider/node/src", "operator", "docs", "examples", "README.md", "deploy"];
+const SPOKEN: [&str; 8] = [
+    "cli/src",
+    "crates",
+    "provider/host/src",
+    "provider/node/src",
+    "operator",
+    "docs",
+    "examples",
+    "README.md",
+    "deploy",
+];
 /// Where a command ends for the shell.
 const SHELL: [&str; 7] = ["|", "||", "&&", ">", ">>", "#", ";"];
 

@@ -8,7 +8,7 @@ use alloy::primitives::{B256, U256};
 use futures::stream::{self, StreamExt};
 use iono_bindings::{IOrderBook, OrderWords};
 use iono_lease_api::{BidAnswer, BidDecision, Client};
-use iono_matching::eligibility::{Ineligible, why_not};
+use iono_matching::eligibility::{Ineligible, why_not_any};
 use iono_matching::{Bid, Terms, Weights};
 use iono_primitives::{OrderId, OrderState, Rate, Region};
 use serde::Serialize;
@@ -210,7 +210,7 @@ async fn declined(
 /// Why the contract would not take its bid, by what the chain knows of it now. What it has free may have been other when
 /// it decided: that it is asked itself.
 fn chain_says(provider: &Provider, order: &OrderWords, listed: &[u32]) -> Option<Declined> {
-    let why = why_not(order, listed, &provider.profile)
+    let why = why_not_any(order, listed, &provider.profile)
         .filter(|why| !matches!(why, Ineligible::Units { .. } | Ineligible::Gpus { .. }))?;
     let dimensions = vec![why.dimension().to_owned()];
     Some(Declined { provider: provider.id, reason: why.to_string(), dimensions })

@@ -123,6 +123,7 @@ impl Host {
             authenticator: Authenticator::new(domain, desk.clone()),
             audit: Arc::new(LogAudit),
             limits: Limits::default(),
+            light_nodes: None,
         };
         let server = Server::start(listener, &identity, api).unwrap();
         // Runs until the test ends.

@@ -18,6 +18,12 @@ pub struct ServerIdentity {
     pin: Pin,
 }
 
+impl Clone for ServerIdentity {
+    fn clone(&self) -> Self {
+        Self { certificate: self.certificate.clone(), key: self.key.clone_key(), pin: self.pin }
+    }
+}
+
 impl std::fmt::Debug for ServerIdentity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ServerIdentity").field("pin", &self.pin).finish_non_exhaustive()

@@ -12,11 +12,12 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use http::{Method, StatusCode, header};
 use iono_identity::{ClientIdentity, IdentityError, Pin, client_config};
-use iono_primitives::{LeaseId, OrderId};
+use iono_primitives::{FizzId, LeaseId, OrderId};
 use reqwest::{RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use url::Url;
 
+use crate::light::light_node_name;
 use crate::types::*;
 use crate::{ErrorBody, query};
 
@@ -92,12 +93,28 @@ impl ClientError {
     }
 }
 
+/// Finds the endpoint's addresses, whatever name the server is asked for by.
+struct Elsewhere((String, u16));
+
+impl reqwest::dns::Resolve for Elsewhere {
+    fn resolve(&self, _: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let to = self.0.clone();
+        Box::pin(async move {
+            let found: Vec<_> = tokio::net::lookup_host(to).await?.collect();
+            Ok(Box::new(found.into_iter()) as reqwest::dns::Addrs)
+        })
+    }
+}
+
 /// A provider's lease API. Cheap to clone; connections are kept.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
     tls: Arc<rustls::ClientConfig>,
+    /// Of the server that is meant.
     base: Url,
+    /// Where connections go: the host and the port of the endpoint.
+    to: (String, u16),
     endpoint: String,
     retries: usize,
 }
@@ -113,10 +130,39 @@ impl Client {
         pins: Vec<Pin>,
         identity: Option<&ClientIdentity>,
     ) -> Result<Self, ClientError> {
+        Self::with_name(endpoint, None, pins, identity)
+    }
+
+    /// For a light node whose provider is at `endpoint`: the provider carries the connection on, and the light node's key
+    /// has one of `pins`.
+    ///
+    /// # Errors
+    /// As of [`Client::new`].
+    pub fn for_light_node(
+        endpoint: &str,
+        fizz: FizzId,
+        pins: Vec<Pin>,
+        identity: Option<&ClientIdentity>,
+    ) -> Result<Self, ClientError> {
+        Self::with_name(endpoint, Some(&light_node_name(fizz)), pins, identity)
+    }
+
+    fn with_name(
+        endpoint: &str,
+        name: Option<&str>,
+        pins: Vec<Pin>,
+        identity: Option<&ClientIdentity>,
+    ) -> Result<Self, ClientError> {
         let bad = || ClientError::BadEndpoint(endpoint.chars().take(128).collect());
-        let base = Url::parse(&format!("https://{endpoint}/v1/")).map_err(|_| bad())?;
-        if base.path() != "/v1/" || !base.username().is_empty() || base.host_str().is_none() {
+        let mut base = Url::parse(&format!("https://{endpoint}/v1/")).map_err(|_| bad())?;
+        if base.path() != "/v1/" || !base.username().is_empty() {
             return Err(bad());
+        }
+        let host = base.host_str().ok_or_else(bad)?.trim_matches(['[', ']']).to_owned();
+        let to = (host, base.port_or_known_default().ok_or_else(bad)?);
+        let resolver = Elsewhere(to.clone());
+        if let Some(name) = name {
+            base.set_host(Some(name)).map_err(|_| bad())?;
         }
         let mut tls = client_config(pins, identity)?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -126,9 +172,10 @@ impl Client {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT)
+            .dns_resolver(Arc::new(resolver))
             .build()
             .map_err(|error| ClientError::Malformed(chain(&error)))?;
-        Ok(Self { http, tls: Arc::new(tls), base, endpoint: endpoint.to_owned(), retries: RETRIES })
+        Ok(Self { http, tls: Arc::new(tls), base, to, endpoint: endpoint.to_owned(), retries: RETRIES })
     }
 
     /// Asks once: for who asks many providers and would rather hear soon why one does not answer.

@@ -23,6 +23,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower::Layer as _;
 
+use crate::light::{LightNodes, asked_for};
+
 /// How long a refused connection may stay to read why.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How many bytes a refused connection may still send.
@@ -78,11 +80,17 @@ pub(crate) struct Acceptor {
     tls: Tls,
     connections: Arc<Semaphore>,
     patience: Duration,
+    light_nodes: Option<Arc<dyn LightNodes>>,
 }
 
 impl Acceptor {
-    pub(crate) fn new(tls: Tls, connections: usize, patience: Duration) -> Self {
-        Self { tls, connections: Arc::new(Semaphore::new(connections)), patience }
+    pub(crate) fn new(
+        tls: Tls,
+        connections: usize,
+        patience: Duration,
+        light_nodes: Option<Arc<dyn LightNodes>>,
+    ) -> Self {
+        Self { tls, connections: Arc::new(Semaphore::new(connections)), patience, light_nodes }
     }
 }
 
@@ -92,7 +100,7 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Acceptor {
     type Future = BoxFuture<'static, io::Result<(Self::Stream, Self::Service)>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let Self { tls, connections, patience } = self.clone();
+        let Self { tls, connections, patience, light_nodes } = self.clone();
         Box::pin(async move {
             let permit = connections.try_acquire_owned().map_err(|_| {
                 tracing::warn!("connection refused: as many as allowed are open");
@@ -100,6 +108,14 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Acceptor {
             })?;
             stream.set_nodelay(true)?;
             let address = stream.peer_addr()?;
+            if let Some(light_nodes) = light_nodes
+                && let Some(fizz) = tokio::time::timeout(patience, asked_for(&stream)).await??
+            {
+                // The tunnel counts those that it carries.
+                drop(permit);
+                light_nodes.carry(fizz, stream, address).await;
+                return Err(io::Error::other("carried on to a light node"));
+            }
             let stream =
                 match tokio::time::timeout(patience, tls.acceptor().accept(stream).into_fallible()).await? {
                     Ok(stream) => stream,

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::guard::Shared;
 use crate::limits::Meters;
 use crate::peer::{Acceptor, Tls};
-use crate::{Audit, LeaseService, Limits, routes};
+use crate::{Audit, LeaseService, LightNodes, Limits, routes};
 
 /// How often meters forget who was quiet.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
@@ -29,6 +29,8 @@ pub struct LeaseApi {
     pub audit: Arc<dyn Audit>,
     /// Bounds.
     pub limits: Limits,
+    /// Carries connections on that ask for a light node; none does where this is left out.
+    pub light_nodes: Option<Arc<dyn LightNodes>>,
 }
 
 /// The server cannot start or failed.
@@ -61,11 +63,11 @@ impl Server {
         identity: &ServerIdentity,
         api: LeaseApi,
     ) -> Result<Self, ServerError> {
-        let LeaseApi { service, authenticator, audit, limits } = api;
+        let LeaseApi { service, authenticator, audit, limits, light_nodes } = api;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let tls = Tls::new(server_config(identity)?);
-        let acceptor = Acceptor::new(tls.clone(), limits.connections, limits.header_timeout);
+        let acceptor = Acceptor::new(tls.clone(), limits.connections, limits.header_timeout, light_nodes);
         let header_timeout = limits.header_timeout;
         let shared = Arc::new(Shared {
             service,

@@ -1,4 +1,4 @@
-//! Whether a provider may bid for an order with machines of its own, and why not: the twin of
+//! Whether a provider may bid for an order, with a machine of its own or for a light node, and why not: the twin of
 //! `contracts/src/lib/Eligibility.sol` (SP-3, SP-10, SP-11). Providers ask it before they pay for a bid that must revert,
 //! tenants before they order what nobody can take.
 
@@ -7,7 +7,22 @@ use std::fmt;
 use iono_bindings::words::{order_flags, profile_flags};
 use iono_bindings::{OrderWords, ProfileWord};
 use iono_primitives::attributes::{Compliance, ORDINAL};
-use iono_primitives::{Attributes, Region};
+use iono_primitives::{Attributes, FizzId, Region};
+
+/// Whose machine a bid is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Machine {
+    /// The provider's own.
+    Own,
+    /// A light node's of its subnet (SP-34); whether that node is active is another question.
+    Light,
+}
+
+impl From<FizzId> for Machine {
+    fn from(fizz: FizzId) -> Self {
+        if fizz == FizzId(0) { Self::Own } else { Self::Light }
+    }
+}
 
 /// Why a provider may bid for nothing at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +37,8 @@ pub enum Standing {
     Draining,
     /// Its record offers no machines of its own.
     NoMachines,
+    /// Its record says of no gateway that it has.
+    NoGateway,
 }
 
 /// Why a bid would be refused.
@@ -29,8 +46,8 @@ pub enum Standing {
 pub enum Ineligible {
     /// It may bid for nothing.
     Standing(Standing),
-    /// The order is for light nodes alone.
-    Mode,
+    /// The order is for the other kind of machine alone.
+    Mode(Machine),
     /// It does not take this payment token.
     Token(u16),
     /// The order must run elsewhere.
@@ -82,7 +99,7 @@ impl Ineligible {
     pub fn dimension(&self) -> &'static str {
         match self {
             Self::Standing(_) => "standing",
-            Self::Mode => "mode",
+            Self::Mode(_) => "mode",
             Self::Token(_) => "token",
             Self::Region { .. } => "region",
             Self::Attribute { .. } => "attributes",
@@ -104,6 +121,7 @@ impl fmt::Display for Standing {
             Self::Barred => "barred after a missed confirmation until the stake is topped up",
             Self::Draining => "draining: no new leases are taken",
             Self::NoMachines => "the record offers no machines of its own",
+            Self::NoGateway => "the record offers no gateway of light nodes",
         })
     }
 }
@@ -112,7 +130,8 @@ impl fmt::Display for Ineligible {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Standing(standing) => standing.fmt(f),
-            Self::Mode => f.write_str("the order is for light nodes alone"),
+            Self::Mode(Machine::Own) => f.write_str("the order is for light nodes alone"),
+            Self::Mode(Machine::Light) => f.write_str("the order is not for light nodes"),
             Self::Token(token) => write!(f, "payment token {token} is not accepted"),
             Self::Region { wanted, here } => {
                 write!(f, "the order must run in {wanted}; this provider is in {here}")
@@ -139,18 +158,39 @@ impl fmt::Display for Ineligible {
 
 /// Why the order book would refuse a bid of this provider; `None` when it would take it.
 #[must_use]
-pub fn why_not(order: &OrderWords, listed: &[u32], profile: &ProfileWord) -> Option<Ineligible> {
-    standing(profile)
+pub fn why_not(
+    order: &OrderWords,
+    listed: &[u32],
+    profile: &ProfileWord,
+    machine: Machine,
+) -> Option<Ineligible> {
+    standing(profile, machine)
         .map(Ineligible::Standing)
-        .or_else(|| conditions(order, profile))
+        .or_else(|| conditions(order, profile, machine))
         .or_else(|| capacity(order, profile))
         .or_else(|| lists(order, listed, profile.id))
 }
 
-/// Why a provider may bid for nothing at present; `None` when it may.
+/// Why it would refuse all bids of this provider, for its own machines and for light nodes.
 #[must_use]
-pub fn standing(profile: &ProfileWord) -> Option<Standing> {
+pub fn why_not_any(order: &OrderWords, listed: &[u32], profile: &ProfileWord) -> Option<Ineligible> {
+    let own = why_not(order, listed, profile, Machine::Own)?;
+    let light = why_not(order, listed, profile, Machine::Light)?;
+    Some(match own {
+        // Nothing that hinders light nodes is said by what hinders machines that are not asked for, or not there.
+        Ineligible::Mode(_) | Ineligible::Standing(Standing::NoMachines) => light,
+        own => own,
+    })
+}
+
+/// Why a provider may bid for nothing at present with such a machine; `None` when it may.
+#[must_use]
+pub fn standing(profile: &ProfileWord, machine: Machine) -> Option<Standing> {
     let has = |bit| profile.flags & bit != 0;
+    let (kind, lacking) = match machine {
+        Machine::Own => (profile_flags::PROVIDER, Standing::NoMachines),
+        Machine::Light => (profile_flags::FIZZ, Standing::NoGateway),
+    };
     if !has(profile_flags::ACTIVE) {
         Some(Standing::Inactive)
     } else if !has(profile_flags::STAKED) {
@@ -159,10 +199,8 @@ pub fn standing(profile: &ProfileWord) -> Option<Standing> {
         Some(Standing::Barred)
     } else if has(profile_flags::DRAINING) {
         Some(Standing::Draining)
-    } else if !has(profile_flags::PROVIDER) {
-        Some(Standing::NoMachines)
     } else {
-        None
+        (!has(kind)).then_some(lacking)
     }
 }
 
@@ -173,9 +211,13 @@ pub fn in_region(wanted: Region, place: Region) -> bool {
         || (wanted.area() == place.area() && (wanted.zone() == 0 || wanted.zone() == place.zone()))
 }
 
-fn conditions(order: &OrderWords, profile: &ProfileWord) -> Option<Ineligible> {
-    if order.flags & order_flags::PROVIDER == 0 {
-        return Some(Ineligible::Mode);
+fn conditions(order: &OrderWords, profile: &ProfileWord, machine: Machine) -> Option<Ineligible> {
+    let mode = match machine {
+        Machine::Own => order_flags::PROVIDER,
+        Machine::Light => order_flags::FIZZ,
+    };
+    if order.flags & mode == 0 {
+        return Some(Ineligible::Mode(machine));
     }
     if profile.tokens >> order.token & 1 == 0 {
         return Some(Ineligible::Token(order.token));
@@ -252,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_plain_order_is_taken() {
-        assert_eq!(why_not(&order(), &[], &profile()), None);
+        assert_eq!(why_not(&order(), &[], &profile(), Machine::Own), None);
     }
 
     #[test]
@@ -281,31 +323,75 @@ mod tests {
             (OrderWords { flags: flags | order_flags::ALLOW_LIST, ..order() }, "allow_list", "chose other"),
         ];
         for (order, dimension, words) in cases {
-            let why = why_not(&order, &[4], &profile()).unwrap();
+            let why = why_not(&order, &[4], &profile(), Machine::Own).unwrap();
             assert_eq!(why.dimension(), dimension);
             assert!(why.to_string().contains(words), "{words}: {why}");
         }
         let denied = OrderWords { flags: flags | order_flags::DENY_LIST, ..order() };
-        assert_eq!(why_not(&denied, &[3], &profile()), Some(Ineligible::DenyList));
-        assert_eq!(why_not(&denied, &[4], &profile()), None);
+        assert_eq!(why_not(&denied, &[3], &profile(), Machine::Own), Some(Ineligible::DenyList));
+        assert_eq!(why_not(&denied, &[4], &profile(), Machine::Own), None);
         // A preference alone is no condition, and a zone of the same area is one.
-        assert_eq!(why_not(&OrderWords { region: 0x0200, ..order() }, &[], &profile()), None);
-        assert_eq!(why_not(&OrderWords { region: 0x0105, flags: strict, ..order() }, &[], &profile()), None);
+        assert_eq!(why_not(&OrderWords { region: 0x0200, ..order() }, &[], &profile(), Machine::Own), None);
+        assert_eq!(
+            why_not(&OrderWords { region: 0x0105, flags: strict, ..order() }, &[], &profile(), Machine::Own),
+            None
+        );
+    }
+
+    #[test]
+    fn an_order_says_which_machines_it_is_for() {
+        let both =
+            profile_flags::ACTIVE | profile_flags::STAKED | profile_flags::PROVIDER | profile_flags::FIZZ;
+        let why = |flags, machine| {
+            let why = why_not(
+                &OrderWords { flags, ..order() },
+                &[],
+                &ProfileWord { flags: both, ..profile() },
+                machine,
+            );
+            why.map(|why| why.to_string()).unwrap_or_default()
+        };
+        assert_eq!(why(order_flags::FIZZ, Machine::Own), "the order is for light nodes alone");
+        assert_eq!(why(order_flags::PROVIDER, Machine::Light), "the order is not for light nodes");
+        for machine in [Machine::Own, Machine::Light] {
+            assert_eq!(why(order_flags::PROVIDER | order_flags::FIZZ, machine), "");
+        }
+    }
+
+    #[test]
+    fn a_provider_with_one_kind_of_machine_is_told_of_that_one() {
+        let of = |order, kinds: u16| {
+            let order = OrderWords { token: 1, units: 9, flags: order, ..OrderWords::default() };
+            let flags = kinds | profile_flags::ACTIVE | profile_flags::STAKED;
+            why_not_any(&order, &[], &ProfileWord { flags, ..profile() }).map(|why| why.dimension())
+        };
+        let (own, light) = (profile_flags::PROVIDER, profile_flags::FIZZ);
+        assert_eq!(of(order_flags::PROVIDER, own), Some("capacity"));
+        assert_eq!(of(order_flags::FIZZ, light), Some("capacity"));
+        assert_eq!(of(order_flags::FIZZ, own | light), Some("capacity"));
+        assert_eq!(of(order_flags::FIZZ, own), Some("standing"));
+        assert_eq!(of(order_flags::PROVIDER, light), Some("mode"));
     }
 
     #[test]
     fn a_standing_that_forbids_bids_comes_first() {
-        use profile_flags::{ACTIVE, BARRED, DRAINING, PROVIDER, STAKED};
-        let of = |flags| standing(&ProfileWord { flags, ..profile() });
+        use profile_flags::{ACTIVE, BARRED, DRAINING, FIZZ, PROVIDER, STAKED};
+        let by = |flags, machine| standing(&ProfileWord { flags, ..profile() }, machine);
+        let of = |flags| by(flags, Machine::Own);
         assert_eq!(of(STAKED), Some(Standing::Inactive));
         assert_eq!(of(ACTIVE), Some(Standing::Understaked));
         assert_eq!(of(ACTIVE | STAKED | BARRED | DRAINING | PROVIDER), Some(Standing::Barred));
         assert_eq!(of(ACTIVE | STAKED | DRAINING | PROVIDER), Some(Standing::Draining));
         assert_eq!(of(ACTIVE | STAKED), Some(Standing::NoMachines));
         assert_eq!(of(ACTIVE | STAKED | PROVIDER), None);
+        assert_eq!(by(ACTIVE | STAKED | PROVIDER, Machine::Light), Some(Standing::NoGateway));
+        assert_eq!(by(ACTIVE | STAKED | FIZZ, Machine::Light), None);
         let barred = ProfileWord { flags: ACTIVE | STAKED | BARRED | PROVIDER, ..profile() };
         let impossible = OrderWords { token: 2, ..order() };
-        assert_eq!(why_not(&impossible, &[], &barred), Some(Ineligible::Standing(Standing::Barred)));
+        assert_eq!(
+            why_not(&impossible, &[], &barred, Machine::Own),
+            Some(Ineligible::Standing(Standing::Barred))
+        );
     }
 
     #[test]

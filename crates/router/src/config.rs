@@ -14,6 +14,8 @@ pub struct RouterConfig {
     pub https: Option<SocketAddr>,
     /// The address on which exposed TCP and UDP ports are bound.
     pub ports_on: IpAddr,
+    /// Another router of ours stands before this one: what it says of the client is passed on.
+    pub behind: bool,
     /// Limits that hold for everyone.
     pub limits: Limits,
 }
@@ -24,6 +26,7 @@ impl Default for RouterConfig {
             http: None,
             https: None,
             ports_on: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            behind: false,
             limits: Limits::default(),
         }
     }

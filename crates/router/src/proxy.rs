@@ -30,6 +30,8 @@ pub(crate) struct Proxy {
     pub(crate) table: Arc<Table>,
     pub(crate) certificates: Certificates,
     pub(crate) limits: Limits,
+    /// Another router of ours stands before this one.
+    behind: bool,
     client: Client<HttpConnector, Attempt>,
 }
 
@@ -61,7 +63,7 @@ enum Failure {
 }
 
 impl Proxy {
-    pub(crate) fn new(table: Arc<Table>, certificates: Certificates, limits: Limits) -> Self {
+    pub(crate) fn new(table: Arc<Table>, certificates: Certificates, limits: Limits, behind: bool) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(limits.connect_timeout));
@@ -71,7 +73,7 @@ impl Proxy {
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_max_idle_per_host(32)
             .build(connector);
-        Self { table, certificates, limits, client }
+        Self { table, certificates, limits, behind, client }
     }
 
     /// Answers one request.
@@ -142,7 +144,9 @@ impl Proxy {
         let client_side = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         let (mut head, body) = request.into_parts();
         headers::strip_hop_by_hop(&mut head.headers);
-        headers::set_forwarded(&mut head.headers, peer.address.ip(), host, peer.tls.is_some());
+        if !self.behind {
+            headers::set_forwarded(&mut head.headers, peer.address.ip(), host, peer.tls.is_some());
+        }
         if let Some(protocol) = upgrade {
             head.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             head.headers.insert(header::UPGRADE, protocol);

@@ -71,7 +71,12 @@ impl Router {
     pub async fn start(config: RouterConfig) -> Result<Self, RouterError> {
         let certificates = Certificates::default();
         let table = Arc::new(Table::new(config.limits.per_lease));
-        let proxy = Arc::new(Proxy::new(Arc::clone(&table), certificates.clone(), config.limits.clone()));
+        let proxy = Arc::new(Proxy::new(
+            Arc::clone(&table),
+            certificates.clone(),
+            config.limits.clone(),
+            config.behind,
+        ));
         let places = Arc::new(Semaphore::new(config.limits.connections));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let mut bound = [None, None];

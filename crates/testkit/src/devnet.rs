@@ -4,17 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use alloy::primitives::{Address, B256, Bytes, U256};
+use alloy::primitives::{Address, B256, Bytes, U256, Uint};
 use alloy::providers::Provider as _;
 use alloy::providers::ext::AnvilApi;
 use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
 use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context, Result, ensure};
 use iono_bindings::{
-    AddressBook, IDevDollar, IERC20, IEscrow, ILeaseBook, IOrderBook, IProviderRegistry, IStakingManager,
-    LeaseWords, ProviderRecord, Spec, Terms, order_flags,
+    AddressBook, FizzOffer, IDevDollar, IERC20, IEscrow, IFizzRegistry, ILeaseBook, IOrderBook,
+    IProviderRegistry, IStakingManager, LeaseWords, ProviderRecord, Spec, SubnetTerms, Terms, order_flags,
 };
-use iono_primitives::{LeaseId, OrderId, ProviderId, Rate, Resources, TokenId, WalletId};
+use iono_primitives::{FizzId, LeaseId, OrderId, ProviderId, Rate, Resources, TokenId, WalletId};
 use tempfile::TempDir;
 
 use crate::{Anvil, deployment};
@@ -49,6 +49,8 @@ pub struct ProviderSetup {
     pub endpoint: String,
     /// Stake in whole SPON.
     pub stake: u64,
+    /// Whether it is the gateway of light nodes.
+    pub offers_fizz: bool,
 }
 
 impl ProviderSetup {
@@ -64,6 +66,7 @@ impl ProviderSetup {
             pin: B256::repeat_byte(7),
             endpoint: "127.0.0.1:8443".to_owned(),
             stake: 1_000_000,
+            offers_fizz: false,
         }
     }
 }
@@ -214,7 +217,7 @@ impl Devnet {
             attributes: alloy::primitives::aliases::U24::from(setup.attributes),
             tokens: alloy::primitives::aliases::U48::from(u64::MAX >> 16),
             offersOwn: true,
-            offersFizz: false,
+            offersFizz: setup.offers_fizz,
             capacity: setup.capacity.word(),
             pin: setup.pin,
             endpoint: setup.endpoint.clone(),
@@ -236,6 +239,51 @@ impl Devnet {
         self.send(&setup.owner, self.book.staking_manager, IStakingManager::stakeCall { provider, tokens })
             .await?;
         Ok(ProviderId(provider.to()))
+    }
+
+    /// Founds a provider's subnet, open to everyone: light nodes get `share` basis points and delegate nothing.
+    ///
+    /// # Errors
+    /// When a transaction fails.
+    pub async fn subnet(&self, owner: &PrivateKeySigner, provider: ProviderId, share: u16) -> Result<()> {
+        let registry = self.book.fizz_registry.context("no registry of light nodes")?;
+        let terms = SubnetTerms { share, minDelegation: Uint::ZERO };
+        self.send(owner, registry, IFizzRegistry::foundCall { provider: provider.into(), terms }).await?;
+        let call = IFizzRegistry::setOpenCall { provider: provider.into(), open: true };
+        self.send(owner, registry, call).await?;
+        Ok(())
+    }
+
+    /// Registers a light node of `owner` with this key in an open subnet.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn light_node(
+        &self,
+        owner: &PrivateKeySigner,
+        provider: ProviderId,
+        pin: B256,
+    ) -> Result<FizzId> {
+        let registry = self.book.fizz_registry.context("no registry of light nodes")?;
+        let capacity = Resources { cpu: 4_000, memory: 8_192, storage: 1 << 16, ..Resources::default() };
+        let offer = FizzOffer {
+            capacity: capacity.word(),
+            core: 1_000_000,
+            gibMemory: 200_000,
+            gibStorage: 10_000,
+            gpu: 0,
+        };
+        let call = IFizzRegistry::registerCall {
+            provider: provider.into(),
+            payout: owner.address(),
+            minShare: U256::ZERO,
+            pin,
+            offer,
+        };
+        let receipt = self.send(owner, registry, call).await?;
+        let registered =
+            receipt.decoded_log::<IFizzRegistry::FizzRegistered>().context("no FizzRegistered")?;
+        Ok(FizzId(registered.fizz.to()))
     }
 
     /// Orders an hour of half a core at up to `max_rate` in test dollars.

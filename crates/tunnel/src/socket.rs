@@ -21,6 +21,14 @@ pub struct KeepAlive {
     pub unacknowledged: Duration,
 }
 
+impl KeepAlive {
+    /// After so long at the latest a peer that is out of reach is found out.
+    #[must_use]
+    pub fn longest(self) -> Duration {
+        self.unacknowledged.max(self.idle + self.interval * self.probes)
+    }
+}
+
 /// Sets a connection of the tunnel. What the kernel refuses is logged and stays as it was.
 pub(crate) fn prepare(stream: &TcpStream, keep: KeepAlive) {
     let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX).max(1);

@@ -3,14 +3,24 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use iono_host::engine;
 use iono_runtime::{Runtime, Vault};
-use iono_runtime_docker::{DockerConfig, DockerRuntime, Egress};
+use iono_runtime_docker::DockerRuntime;
 use iono_runtime_kubernetes::{ClusterConfig, KubernetesConfig, KubernetesRuntime};
 
-use crate::config::{self, Config, Engine};
+use iono_host::config::{Config, Engine};
 
-/// Every place where an engine may be told to die, for tests.
-pub const FAIL_POINTS: &[&[&str]] = &[iono_runtime_docker::FAIL_POINTS, iono_runtime_kubernetes::FAIL_POINTS];
+/// Every place where this program may be told to die, for tests.
+#[must_use]
+pub fn all_fail_points() -> Vec<&'static [&'static str]> {
+    vec![
+        crate::FAIL_POINTS,
+        iono_host::FAIL_POINTS,
+        iono_chain::FAIL_POINTS,
+        iono_runtime_docker::FAIL_POINTS,
+        iono_runtime_kubernetes::FAIL_POINTS,
+    ]
+}
 
 /// The engine of `config`; it is not asked anything yet.
 ///
@@ -18,7 +28,7 @@ pub const FAIL_POINTS: &[&[&str]] = &[iono_runtime_docker::FAIL_POINTS, iono_run
 /// When its settings cannot be used: the message names the key.
 pub async fn open(config: &Config, vault: Vault) -> Result<Arc<dyn Runtime>> {
     Ok(match config.runtime.engine {
-        Engine::Docker => Arc::new(DockerRuntime::new(docker(config, vault)?)),
+        Engine::Docker => Arc::new(DockerRuntime::new(engine::docker(config, vault)?)),
         Engine::Kubernetes => {
             let kubernetes = &config.runtime.kubernetes;
             let cluster =
@@ -26,20 +36,6 @@ pub async fn open(config: &Config, vault: Vault) -> Result<Arc<dyn Runtime>> {
             let cluster = cluster.await.context("runtime.kubernetes.kubeconfig cannot be used")?;
             Arc::new(KubernetesRuntime::new(cluster, self::kubernetes(config, vault)))
         }
-    })
-}
-
-fn docker(config: &Config, vault: Vault) -> Result<DockerConfig> {
-    let runtime = &config.runtime;
-    Ok(DockerConfig {
-        socket: runtime.docker.clone(),
-        addresses: runtime.addresses.parse()?,
-        dns: runtime.dns.clone(),
-        egress: match runtime.egress {
-            config::Egress::Guard => Egress::Guard,
-            config::Egress::External => Egress::External,
-        },
-        ..DockerConfig::new(vault, config.engine_dir())
     })
 }
 

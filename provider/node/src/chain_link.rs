@@ -9,8 +9,8 @@ use iono_primitives::ProviderId;
 use iono_store::SharedStore;
 use iono_telemetry::{Health, Shutdown};
 
-use crate::config::Config;
-use crate::market::reader::Reader;
+use iono_host::config::Config;
+use iono_host::market::reader::Reader;
 
 /// Time for a transaction under way when the command ends.
 const DRAIN: Duration = Duration::from_secs(5);

@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use iono_primitives::GpuModel;
 use iono_primitives::resources::BadGpuModel;
 
-use crate::config::values::{Cores, Dollars, Mebibytes, Seconds};
+use iono_host::config::values::{Cores, Dollars, Mebibytes, Seconds};
 
 /// Rents a machine's spare capacity out on Ionosphere: bids, runs containers, is paid by the second.
 #[derive(Debug, Parser)]
@@ -115,6 +115,9 @@ pub enum Command {
         after_help = "Example:\n  provider price --cpu 2 --memory 4Gi --gpu h100=2 --duration 1d\n  provider price --set 'pricing.script=[\"/etc/ionosphere/price.py\"]' --json"
     )]
     Price(Described),
+    /// The light nodes of this provider's gateway: who is here, what they have, how they did.
+    #[command(after_help = "Example:\n  provider gateway --json | jq '.[] | select(.lost_since)'")]
+    Gateway,
     /// The leases of this provider.
     #[command(after_help = "Example:\n  provider leases --all --json")]
     Leases {

@@ -11,6 +11,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use iono_bindings::IProviderRegistry;
+use iono_chain::Sender;
 use iono_identity::unix_now;
 use iono_primitives::TokenId;
 use iono_telemetry::Health;
@@ -19,10 +20,12 @@ use serde_json::{Value, json};
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::offer;
-use crate::config::values::Dollars;
-use crate::node::Node;
+use crate::acts::send;
+use crate::gateway::Gateway;
 use crate::{pins, treasury};
+use iono_host::api::offer;
+use iono_host::config::values::Dollars;
+use iono_host::node::Node;
 
 /// What a command asks the daemon to send.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -51,6 +54,10 @@ pub fn socket_path(data_dir: &Path) -> PathBuf {
 pub struct Control {
     /// The node.
     pub node: Arc<Node>,
+    /// Sends with the hot key.
+    pub sender: Sender,
+    /// Of light nodes, if there is one.
+    pub gateway: Option<Arc<Gateway>>,
     /// Its checks.
     pub health: Health,
     /// The lease API's server, for its key.
@@ -82,8 +89,8 @@ async fn status(State(control): State<Control>) -> Json<Value> {
         (book.leases().values().filter(|lease| !lease.is_done()).count(), open)
     };
     Json(json!({
-        "provider": node.me,
-        "hot_key": node.hot_key.address(),
+        "provider": node.me.provider,
+        "hot_key": control.sender.address(),
         "ok": control.health.is_ok(),
         "checks": control.health.report(),
         "bidding": node.obstacle(unix_now()).map_or_else(|| "yes".to_owned(), |why| format!("no: {why}")),
@@ -91,8 +98,9 @@ async fn status(State(control): State<Control>) -> Json<Value> {
         "caught_up": view.caught_up,
         "leases": leases,
         "reserved_orders": orders,
-        "pending_transactions": node.sender.open(),
+        "pending_transactions": control.sender.open(),
         "offer": offer::provider_info(node),
+        "light_nodes": control.gateway.as_ref().map(|gateway| gateway.report()),
         "lease_api": control.server.address(),
         "http": node.router.http_address(),
         "https": node.router.https_address(),
@@ -104,9 +112,9 @@ async fn act(State(control): State<Control>, Json(request): Json<Request>) -> An
     let failed = |error: &dyn std::fmt::Display| (StatusCode::BAD_GATEWAY, error.to_string());
     match request {
         Request::Drain(draining) => {
-            let call = IProviderRegistry::setDrainingCall { provider: node.me.into(), draining };
+            let call = IProviderRegistry::setDrainingCall { provider: node.me.provider.into(), draining };
             let key = format!("drain:{draining}:{}", unix_now());
-            let sent = node.send(&key, node.reader.book().provider_registry, call).await;
+            let sent = send(&control.sender, &key, node.reader.book().provider_registry, call).await;
             sent.map(|mined| Json(json!({ "draining": draining, "transaction": mined.transaction })))
                 .map_err(|error| failed(&error))
         }
@@ -114,18 +122,24 @@ async fn act(State(control): State<Control>, Json(request): Json<Request>) -> An
             let round = unix_now();
             let leases: Vec<_> =
                 node.book().leases().values().filter(|l| !l.is_done()).map(|l| l.id).collect();
-            let settled = treasury::settle(&node.sender, &node.reader, &leases, round).await;
+            let settled = treasury::settle(&control.sender, &node.reader, &leases, round).await;
             settled.map_err(|error| failed(&error))?;
             let tokens = token.map_or_else(|| node.config().public.tokens.clone(), |token| vec![token]);
             let tokens: Vec<TokenId> = tokens.into_iter().map(TokenId).collect();
-            let done =
-                treasury::cash_out(&node.sender, &node.reader, node.me, &tokens, Dollars::default(), round)
-                    .await;
+            let done = treasury::cash_out(
+                &control.sender,
+                &node.reader,
+                node.me.provider,
+                &tokens,
+                Dollars::default(),
+                round,
+            )
+            .await;
             done.map(|done| Json(json!(done))).map_err(|error| failed(&error))
         }
         Request::RotatePin => {
             let data_dir = node.config().data_dir.clone();
-            let pin = pins::rotate(&data_dir, &node.sender, &node.reader, node.me).await;
+            let pin = pins::rotate(&data_dir, &control.sender, &node.reader, node.me.provider).await;
             let pin = pin.map_err(|error| failed(&error))?;
             let identity = iono_identity::ServerIdentity::load_or_create(&pins::key_path(&data_dir));
             let identity = identity.map_err(|error| failed(&error))?;
@@ -135,7 +149,7 @@ async fn act(State(control): State<Control>, Json(request): Json<Request>) -> An
         Request::Admit(owner) => {
             let key = format!("admit:{owner}:{}", unix_now());
             let call = IProviderRegistry::admitCall { owner };
-            let sent = node.send(&key, node.reader.book().provider_registry, call).await;
+            let sent = send(&control.sender, &key, node.reader.book().provider_registry, call).await;
             sent.map(|mined| Json(json!({ "admitted": owner, "transaction": mined.transaction })))
                 .map_err(|error| failed(&error))
         }

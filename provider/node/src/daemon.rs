@@ -11,25 +11,28 @@ use iono_bindings::AddressBook;
 use iono_chain::{Follower, Rpc, Sender};
 use iono_identity::authorisation::Domain;
 use iono_identity::{Authenticator, Passphrase, PassphraseSource, ServerIdentity, keystore, unix_now};
-use iono_lease_api::{LeaseApi, Limits, LogAudit, Server};
+use iono_lease_api::{LeaseApi, LightNodes, Limits, LogAudit, Server};
 use iono_primitives::ProviderId;
 use iono_router::{PortLeases, Router, RouterConfig};
 use iono_runtime::{Owner, Vault};
 use iono_store::{Change, SharedStore};
 use iono_telemetry::{Check, Health, Shutdown, check_fail_points};
 
-use crate::api::access::ChainAccess;
-use crate::api::service::Service;
+use crate::acts::ChainActs;
 use crate::bidding::engine::Engine;
-use crate::config::Config;
 use crate::control::{self, Control};
-use crate::lease::manifests::Manifests;
-use crate::lease::reconcile::Reconciler;
-use crate::machine;
-use crate::market::book::Book;
-use crate::market::reader::Reader;
-use crate::node::{Node, Parts};
-use crate::{FAIL_POINTS, backend, certificates, follow, pins, reload, treasury, vitals};
+use crate::gateway::{Carrier, Gateway};
+use crate::{backend, gas, pins, treasury};
+use iono_host::api::access::ChainAccess;
+use iono_host::api::service::Service;
+use iono_host::config::Config;
+use iono_host::lease::manifests::Manifests;
+use iono_host::lease::reconcile::Reconciler;
+use iono_host::market::book::Book;
+use iono_host::market::party::Party;
+use iono_host::market::reader::Reader;
+use iono_host::node::{Node, Parts};
+use iono_host::{certificates, follow, machine, reload, vitals};
 
 /// Time for requests and transactions under way when the daemon ends.
 const DRAIN: Duration = Duration::from_secs(15);
@@ -43,7 +46,7 @@ const SELF: &str = "self";
 /// # Errors
 /// When a part cannot start: the message says which and what to do.
 pub async fn run(config: Config, source: reload::Source) -> Result<()> {
-    check_fail_points(&[&[FAIL_POINTS, iono_chain::FAIL_POINTS], backend::FAIL_POINTS].concat())?;
+    check_fail_points(&backend::all_fail_points())?;
     iono_telemetry::init(&config.telemetry)?;
     let (health, shutdown) = (Health::default(), Shutdown::on_signals()?);
     // All of them from the start: not ready before each has said so.
@@ -66,8 +69,14 @@ pub async fn run(config: Config, source: reload::Source) -> Result<()> {
 
     let follower =
         Follower::new(&rpc, store.clone(), &config.chain, book.start_block, followed(&book)).await?;
-    let node = Arc::new(Node::new(parts(config, me, hot_key, reader, sender, store).await?));
-    start(&node, follower, &source, &identity, (&health, checks), &shutdown)?;
+    let node = Arc::new(Node::new(parts(config, me, hot_key, reader, sender.clone(), store).await?));
+    let gateway = match node.config().subnet.clone() {
+        Some(subnet) => {
+            Some(Gateway::start(Arc::clone(&node), subnet, identity.clone(), shutdown.token()).await?)
+        }
+        None => None,
+    };
+    start(&node, &sender, gateway, follower, &source, &identity, (&health, checks), &shutdown)?;
     tracing::info!(provider = %me, "provider running");
 
     shutdown.drain(DRAIN).await;
@@ -119,6 +128,9 @@ fn followed(book: &AddressBook) -> Vec<alloy::primitives::Address> {
         book.escrow,
         book.lease_access,
     ]
+    .into_iter()
+    .chain(book.fizz_registry)
+    .collect()
 }
 
 async fn parts(
@@ -130,16 +142,16 @@ async fn parts(
     store: SharedStore,
 ) -> Result<Parts> {
     let [orders, leases] = Book::namespaces();
-    let book = Book::restore(me, &store.documents(orders).await?, &store.documents(leases).await?)?;
+    let party = Party::provider(me);
+    let book = Book::restore(party, &store.documents(orders).await?, &store.documents(leases).await?)?;
     let vault = vault(&hot_key, reader.book(), me);
     let runtime = backend::open(&config, vault.clone()).await?;
     let ports = config.listen.ports;
     Ok(Parts {
-        me,
-        hot_key,
+        me: party,
+        acts: Arc::new(ChainActs { sender, hot_key, book: reader.book().clone() }),
         machine: machine::of_this(&config)?,
         reader,
-        sender,
         records_since: records_since(&store).await?,
         store,
         manifests: Manifests::new(Arc::clone(&runtime), vault),
@@ -154,6 +166,8 @@ async fn parts(
 /// Starts everything that works in the background.
 fn start(
     node: &Arc<Node>,
+    sender: &Sender,
+    gateway: Option<Arc<Gateway>>,
     follower: Follower,
     source: &reload::Source,
     identity: &ServerIdentity,
@@ -162,13 +176,23 @@ fn start(
 ) -> Result<()> {
     let token = || shutdown.token();
     let reconciler = Reconciler::new(Arc::clone(node), checks.engine, token());
-    let server = Arc::new(lease_api(node, &reconciler, identity)?);
-    let control = Control { node: Arc::clone(node), health: health.clone(), server: Arc::clone(&server) };
+    let server = Arc::new(lease_api(node, &reconciler, gateway.as_ref(), identity)?);
+    let control = Control {
+        node: Arc::clone(node),
+        sender: sender.clone(),
+        gateway: gateway.clone(),
+        health: health.clone(),
+        server: Arc::clone(&server),
+    };
 
     shutdown.spawn("follow", follow::run(Arc::clone(node), follower, checks.chain, token()));
-    shutdown.spawn("bidding", Engine::new(Arc::clone(node), token()).run());
+    shutdown.spawn("bidding", Engine::new(Arc::clone(node), sender.clone(), gateway.clone(), token()).run());
+    if let Some(gateway) = gateway {
+        shutdown.spawn("gateway", gateway.run());
+    }
     shutdown.spawn("leases", reconciler.run());
-    shutdown.spawn("treasury", treasury::run(Arc::clone(node), token()));
+    shutdown.spawn("treasury", treasury::run(Arc::clone(node), sender.clone(), token()));
+    shutdown.spawn("gas", gas::run(Arc::clone(node), sender.address(), token()));
     shutdown.spawn("vitals", vitals::run(Arc::clone(node), checks.disk, checks.clock, token()));
     let reloaded = reload::Checks { config: checks.config, certificates: checks.certificates };
     shutdown.spawn("reload", reload::run(Arc::clone(node), source.clone(), reloaded, token()));
@@ -193,7 +217,12 @@ fn start(
     Ok(())
 }
 
-fn lease_api(node: &Arc<Node>, reconciler: &Arc<Reconciler>, identity: &ServerIdentity) -> Result<Server> {
+fn lease_api(
+    node: &Arc<Node>,
+    reconciler: &Arc<Reconciler>,
+    gateway: Option<&Arc<Gateway>>,
+    identity: &ServerIdentity,
+) -> Result<Server> {
     let book = node.reader.book();
     let domain = Domain { chain_id: book.chain_id, lease_access: book.lease_access };
     let api = LeaseApi {
@@ -201,6 +230,7 @@ fn lease_api(node: &Arc<Node>, reconciler: &Arc<Reconciler>, identity: &ServerId
         authenticator: Authenticator::new(domain, Arc::new(ChainAccess::new(Arc::clone(node)))),
         audit: Arc::new(LogAudit),
         limits: Limits::default(),
+        light_nodes: gateway.map(|gateway| Arc::new(Carrier(Arc::clone(gateway))) as Arc<dyn LightNodes>),
     };
     let address = node.config().listen.lease_api;
     let listener = std::net::TcpListener::bind(address)
@@ -230,8 +260,9 @@ pub fn vault(hot_key: &PrivateKeySigner, book: &AddressBook, me: ProviderId) -> 
 /// # Errors
 /// When the keystore or its passphrase cannot be read or do not fit.
 pub async fn open_hot_key(config: &Config) -> Result<PrivateKeySigner> {
-    let passphrase = passphrase(config.keys.passphrase_file.as_deref(), "hot-key-passphrase")?;
-    Ok(keystore::open(&config.keys.hot_key, &passphrase).await?)
+    let keys = config.keys()?;
+    let passphrase = passphrase(keys.passphrase_file.as_deref(), "hot-key-passphrase")?;
+    Ok(keystore::open(&keys.hot_key, &passphrase).await?)
 }
 
 /// A passphrase from a file, or from a systemd credential.

@@ -11,7 +11,7 @@ use iono_identity::{IdentityError, Pin, ServerIdentity};
 use iono_primitives::ProviderId;
 use iono_telemetry::fail_point;
 
-use crate::market::reader::{ReadError, Reader};
+use iono_host::market::reader::{ReadError, Reader};
 
 /// Why there is no usable TLS key.
 #[derive(Debug, thiserror::Error)]

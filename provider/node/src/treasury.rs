@@ -14,10 +14,10 @@ use iono_telemetry::fail_point;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::values::Dollars;
-use crate::market::lease::{Facts, Lease};
-use crate::market::reader::{ReadError, Reader};
-use crate::node::Node;
+use iono_host::config::values::Dollars;
+use iono_host::market::lease::{Facts, Lease};
+use iono_host::market::reader::{ReadError, Reader};
+use iono_host::node::Node;
 
 /// How often the schedule is looked at.
 const TICK: Duration = Duration::from_secs(5);
@@ -59,14 +59,14 @@ pub struct CashedOut {
 }
 
 /// Works until the token is cancelled.
-pub async fn run(node: Arc<Node>, token: CancellationToken) {
+pub async fn run(node: Arc<Node>, sender: Sender, token: CancellationToken) {
     loop {
         tokio::select! {
             () = tokio::time::sleep(TICK) => {}
             () = token.cancelled() => return,
         }
         if node.view().caught_up
-            && let Err(error) = due(&node).await
+            && let Err(error) = due(&node, &sender).await
         {
             tracing::warn!(%error, "settling or cashing out failed; trying again");
         }
@@ -74,7 +74,7 @@ pub async fn run(node: Arc<Node>, token: CancellationToken) {
 }
 
 /// Does what is due.
-async fn due(node: &Node) -> Result<(), TreasuryError> {
+async fn due(node: &Node, sender: &Sender) -> Result<(), TreasuryError> {
     let (config, now) = (node.config(), unix_now());
     let stored = node.store.document(SCHEDULE.0, SCHEDULE.1).await?;
     // Counted from the first look, so that a fresh provider does not begin with a transaction.
@@ -83,13 +83,13 @@ async fn due(node: &Node) -> Result<(), TreasuryError> {
     let before = schedule;
     if now.saturating_sub(schedule.settled) >= config.money.settle_every.0.as_secs() {
         let leases = worth_settling(node, config.money.min_settle).await?;
-        settle(&node.sender, &node.reader, &leases, schedule.settled).await?;
+        settle(sender, &node.reader, &leases, schedule.settled).await?;
         schedule.settled = now;
     }
     if now.saturating_sub(schedule.cashed_out) >= config.money.cash_out_every.0.as_secs() {
         let tokens: Vec<TokenId> = config.public.tokens.iter().copied().map(TokenId).collect();
         let least = config.money.min_cash_out;
-        cash_out(&node.sender, &node.reader, node.me, &tokens, least, schedule.cashed_out).await?;
+        cash_out(sender, &node.reader, node.me.provider, &tokens, least, schedule.cashed_out).await?;
         schedule.cashed_out = now;
     }
     if schedule != before || stored.is_none() {

@@ -60,13 +60,13 @@ async fn between_the_manifest_and_the_first_answer() {
     let market = Market::open().await;
     for point in [
         "docker.after_manifest",
-        "provider.manifest.stored",
-        "provider.apply.routed",
+        "host.manifest.stored",
+        "host.apply.routed",
         "docker.after_network",
         "docker.after_volume",
         "docker.after_create",
         "docker.after_start",
-        "provider.apply.done",
+        "host.apply.done",
     ] {
         let mut daemon = market.start().await;
         let manifest = match point {
@@ -114,9 +114,7 @@ async fn in_an_update() {
 #[tokio::test(flavor = "multi_thread")]
 async fn while_a_workload_is_removed() {
     let market = Market::open().await;
-    for point in
-        ["provider.remove.before", "provider.remove.unrouted", "docker.mid_remove", "provider.remove.done"]
-    {
+    for point in ["host.remove.before", "host.remove.unrouted", "docker.mid_remove", "host.remove.done"] {
         let mut daemon = market.start().await;
         let ordered = market.whole_lease(point).await;
         daemon.terminate(SOON).await.unwrap();
@@ -292,7 +290,9 @@ async fn while_a_lease_is_given_up() {
 #[test]
 fn every_fail_point_is_in_one_of_these_tests() {
     let tests = include_str!("kills.rs");
-    for point in [iono_provider::FAIL_POINTS, iono_runtime_docker::FAIL_POINTS].concat() {
+    for point in
+        [iono_provider::FAIL_POINTS, iono_host::FAIL_POINTS, iono_runtime_docker::FAIL_POINTS].concat()
+    {
         assert!(tests.contains(&format!("\"{point}\"")), "nothing is killed at {point}");
     }
 }

@@ -79,7 +79,7 @@ async fn from_an_order_to_http_200_and_back_to_nothing() {
 async fn ending(market: &Market, count: usize) {
     eventually("the gauge of ending leases", SOON, || async {
         let text = reqwest::get(format!("{}/metrics", market.health)).await.ok()?.text().await.ok()?;
-        let line = |hours| format!("iono_provider_leases_ending{{hours=\"{hours}\"}} {count}\n");
+        let line = |hours| format!("iono_host_leases_ending{{hours=\"{hours}\"}} {count}\n");
         [24, 6, 1].into_iter().all(|hours| text.contains(&line(hours))).then_some(())
     })
     .await

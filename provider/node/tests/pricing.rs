@@ -114,10 +114,7 @@ esac"#,
     assert_eq!(reserved().await, 1, "the bid alone");
     let metrics = reqwest::get(format!("{}/metrics", market.health)).await.unwrap().text().await.unwrap();
     for result in ["price", "decline", "slow"] {
-        assert!(
-            metrics.contains(&format!("iono_provider_scripts_total{{result=\"{result}\"}} 1")),
-            "{metrics}"
-        );
+        assert!(metrics.contains(&format!("iono_host_scripts_total{{result=\"{result}\"}} 1")), "{metrics}");
     }
 
     // New terms of a lease have the script's price as well.

@@ -65,9 +65,9 @@ impl Client {
         url.set_scheme("wss").expect("https and wss are alike");
         let bad = || ClientError::BadEndpoint(self.endpoint.clone());
         let host = self.base.host_str().ok_or_else(bad)?.trim_matches(['[', ']']).to_owned();
-        let port = self.base.port_or_known_default().ok_or_else(bad)?;
-        let name = ServerName::try_from(host.clone()).map_err(|_| bad())?;
+        let name = ServerName::try_from(host).map_err(|_| bad())?;
 
+        let (host, port) = (self.to.0.as_str(), self.to.1);
         let tcp = TcpStream::connect((host, port)).await.map_err(|error| self.transport(&error))?;
         tcp.set_nodelay(true).map_err(|error| self.transport(&error))?;
         let tls = TlsConnector::from(Arc::clone(&self.tls));

@@ -69,6 +69,7 @@ impl World {
             authenticator: Authenticator::new(DOMAIN, access.clone()),
             audit: audit.clone(),
             limits,
+            light_nodes: None,
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Server::start(listener, &identity, api).unwrap();

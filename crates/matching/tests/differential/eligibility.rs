@@ -6,7 +6,8 @@ use std::ops::BitOr;
 use alloy::primitives::U256;
 use iono_bindings::words::{order_flags, profile_flags};
 use iono_bindings::{OrderWords, ProfileWord};
-use iono_matching::eligibility::{Ineligible, Standing, why_not};
+use iono_matching::eligibility::{Ineligible, Machine, Standing, why_not};
+use iono_primitives::FizzId;
 use rand::Rng;
 use rand::rngs::StdRng;
 
@@ -24,8 +25,11 @@ fn words(order: &OrderWords, why: Option<&Ineligible>) -> &'static str {
             // Where both are so, the contract names the order first.
             Standing::NoMachines if order.flags & order_flags::PROVIDER == 0 => "order is for light nodes",
             Standing::NoMachines => "offers no machines of its own",
+            Standing::NoGateway if order.flags & order_flags::FIZZ == 0 => "order is not for light nodes",
+            Standing::NoGateway => "no gateway of light nodes",
         },
-        Some(Ineligible::Mode) => "order is for light nodes",
+        Some(Ineligible::Mode(Machine::Own)) => "order is for light nodes",
+        Some(Ineligible::Mode(Machine::Light)) => "order is not for light nodes",
         Some(Ineligible::Token(_)) => "does not take the token",
         Some(Ineligible::Region { .. }) => "region",
         Some(Ineligible::Attribute { .. } | Ineligible::Compliance(_) | Ineligible::TrustTier { .. }) => {
@@ -61,7 +65,7 @@ fn record(_: u64, random: &mut StdRng, file: &mut Vec<u8>) {
             random,
             [
                 (order_flags::PROVIDER, 15),
-                (order_flags::FIZZ, 8),
+                (order_flags::FIZZ, 12),
                 (order_flags::STRICT_REGION, 6),
                 (order_flags::ALLOW_LIST, 4),
                 (order_flags::DENY_LIST, 4),
@@ -85,7 +89,7 @@ fn record(_: u64, random: &mut StdRng, file: &mut Vec<u8>) {
                 (profile_flags::BARRED, 1),
                 (profile_flags::DRAINING, 1),
                 (profile_flags::PROVIDER, 15),
-                (profile_flags::FIZZ, 8),
+                (profile_flags::FIZZ, 15),
             ],
         ),
         ..ProfileWord::default()
@@ -95,12 +99,13 @@ fn record(_: u64, random: &mut StdRng, file: &mut Vec<u8>) {
     if order.flags & (order_flags::ALLOW_LIST | order_flags::DENY_LIST) == 0 {
         listed.clear();
     }
-    let said = words(&order, why_not(&order, &listed, &profile).as_ref());
+    let fizz = if random.random() { 0 } else { random.random_range(1..=u32::MAX) };
+    let said = words(&order, why_not(&order, &listed, &profile, FizzId(fizz).into()).as_ref());
     let [w0, _] = order.words();
     let [profile] = profile.words();
     let mut text = [0; 64];
     text[..said.len()].copy_from_slice(said.as_bytes());
-    for word in [w0, list, profile, U256::from(said.len())] {
+    for word in [w0, list, profile, U256::from(fizz), U256::from(said.len())] {
         file.extend(word.to_be_bytes::<32>());
     }
     file.extend(text);

@@ -112,7 +112,8 @@ pub(crate) fn limits() -> Limits {
 pub(crate) async fn router(limits: Limits, options: HttpOptions, port: u16, replicas: &[IpAddr]) -> Router {
     let any = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let ports_on = Ipv4Addr::LOCALHOST.into();
-    let router = Router::start(RouterConfig { http: any, https: any, ports_on, limits }).await.unwrap();
+    let router =
+        Router::start(RouterConfig { http: any, https: any, ports_on, limits, behind: false }).await.unwrap();
     router.set_routes(LEASE, vec![host_route(HOST, port, options)]).await.unwrap();
     router.switch(LEASE, "web", replicas, Duration::ZERO).await;
     router

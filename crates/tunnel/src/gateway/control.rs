@@ -43,11 +43,17 @@ pub(super) async fn serve(shared: Arc<Shared>, session: Arc<Session>, mut link: 
         Err(error) => Err(error),
     };
     if session.leave(epoch) {
-        match &ended {
-            Ok(()) => tracing::info!(%pin, "light node left"),
-            Err(error) => tracing::info!(%pin, %error, "light node lost"),
-        }
-        shared.tell(Event::Lost { pin }).await;
+        let silence = match &ended {
+            Ok(()) => {
+                tracing::info!(%pin, "light node left");
+                Duration::ZERO
+            }
+            Err(error) => {
+                tracing::info!(%pin, %error, "light node lost");
+                shared.limits.control.longest()
+            }
+        };
+        shared.tell(Event::Lost { pin, silence }).await;
     }
     drop(pool.close());
     link.close().await;

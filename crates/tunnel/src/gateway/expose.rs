@@ -38,6 +38,30 @@ impl Gateway {
         listener: TcpListener,
         service: &str,
     ) -> Result<Exposure, TunnelError> {
+        self.expose(session, listener, service, self.shared.limits.streams_per_visitor)
+    }
+
+    /// As [`Self::expose_tcp`], for a port that only a proxy of this machine reaches, which has one address for all of its
+    /// visitors and bounds them itself.
+    ///
+    /// # Errors
+    /// As of [`Self::expose_tcp`].
+    pub fn expose_to_proxy(
+        &self,
+        session: Arc<Session>,
+        listener: TcpListener,
+        service: &str,
+    ) -> Result<Exposure, TunnelError> {
+        self.expose(session, listener, service, self.shared.limits.streams)
+    }
+
+    fn expose(
+        &self,
+        session: Arc<Session>,
+        listener: TcpListener,
+        service: &str,
+        each: usize,
+    ) -> Result<Exposure, TunnelError> {
         let address = listener.local_addr()?;
         let open = Open { purpose: Purpose::Tcp, service: service.to_owned(), visitor: address };
         open.frame().ok_or(TunnelError::BadService)?;
@@ -50,7 +74,7 @@ impl Gateway {
             // More than this neither get a stream nor wait for one.
             places: Arc::new(Semaphore::new(self.shared.limits.streams + self.shared.limits.waiting)),
             crowd: Arc::default(),
-            each: self.shared.limits.streams_per_visitor,
+            each,
         };
         let shared = Arc::clone(&self.shared);
         self.shared.tasks.spawn(async move {

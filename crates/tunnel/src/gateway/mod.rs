@@ -54,6 +54,8 @@ pub enum Event {
     Lost {
         /// Its key.
         pin: Pin,
+        /// It may have been out of reach for so long already when that was found out; nothing when it said goodbye.
+        silence: Duration,
     },
     /// A message of its daemon.
     Message {

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use iono_primitives::OrderId;
 use tokio::sync::Semaphore;
 
-use crate::config::values::Dollars;
-use crate::node::Node;
-use crate::pricing::{LONGEST, NoPrice, Request};
+use iono_host::config::values::Dollars;
+use iono_host::node::Node;
+use iono_host::pricing::{LONGEST, NoPrice, Request};
 
 /// Most scripts that run for bids at the same time.
 const AT_ONCE: usize = 4;
@@ -62,7 +62,7 @@ impl Desk {
     }
 
     /// What a script may take for an order with so many blocks left.
-    fn limit(&self, blocks: u64) -> Duration {
+    pub(super) fn limit(&self, blocks: u64) -> Duration {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let pace = match (seen.front(), seen.back()) {
             (Some((first, since)), Some((last, until))) if last > first => {

@@ -8,22 +8,26 @@ use std::time::Duration;
 
 use alloy::primitives::U256;
 use alloy::primitives::aliases::U80;
-use iono_bindings::IOrderBook;
-use iono_chain::SendError;
+use iono_bindings::{IOrderBook, order_flags};
+use iono_chain::{SendError, Sender};
 use iono_identity::unix_now;
 use iono_matching::{Terms, Weights};
-use iono_primitives::{OrderId, ProviderId, Rate, Region};
+use iono_primitives::{FizzId, OrderId, ProviderId, Rate, Region};
 use iono_telemetry::fail_point;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::decide::{Verdict, View, decide};
 use super::desk::Desk;
 use super::lost::why_lost;
-use super::reason::Reason;
-use crate::market::tracked::{BidStage, Outcome, Tracked};
-use crate::node::{Node, claims};
-use crate::pricing::Request;
+use crate::acts::send;
+use crate::gateway::{Gateway, Said};
+use iono_host::market::reader::ReadError;
+use iono_host::market::tracked::{BidStage, Outcome, Tracked};
+use iono_host::node::Node;
+use iono_host::pricing::Request;
+use iono_host::verdict;
+use iono_host::verdict::decide::Verdict;
+use iono_host::verdict::reason::Reason;
 
 /// Blocks after an order became ready in which a keeper is waited for before this provider resolves what it won.
 const KEEPERS_TURN: u64 = 5;
@@ -35,6 +39,8 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// The engine with what it has under way.
 pub struct Engine {
     node: Arc<Node>,
+    sender: Sender,
+    gateway: Option<Arc<Gateway>>,
     under_way: Mutex<HashSet<OrderId>>,
     desk: Desk,
     tasks: TaskTracker,
@@ -42,11 +48,16 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine for `node` that stops with `token`.
+    /// An engine for `node`, and for the light nodes of `gateway`, that bids by `sender` and stops with `token`.
     #[must_use]
-    pub fn new(node: Arc<Node>, token: CancellationToken) -> Arc<Self> {
+    pub fn new(
+        node: Arc<Node>,
+        sender: Sender,
+        gateway: Option<Arc<Gateway>>,
+        token: CancellationToken,
+    ) -> Arc<Self> {
         let (desk, tasks) = (Desk::default(), TaskTracker::new());
-        Arc::new(Self { node, under_way: Mutex::default(), desk, tasks, token })
+        Arc::new(Self { node, sender, gateway, under_way: Mutex::default(), desk, tasks, token })
     }
 
     /// Works until the token is cancelled.
@@ -124,14 +135,15 @@ impl Engine {
     /// Decides on what is undecided and reserves for it, all under one lock. True when something was decided; with the
     /// requests that have to be priced first, and the last blocks in which bids on them are taken.
     fn decide_all(&self) -> (bool, Vec<(Request, u64)>) {
-        let (config, view) = (self.node.config(), self.node.view());
+        let view = self.node.view();
         let obstacle = self.node.obstacle(unix_now());
-        let class = self.node.machine.storage_class;
-        let offer = self.node.offer();
-        let withheld = offer.withheld_words();
         let mut book = self.node.book();
         let undecided = |tracked: &&Tracked| tracked.verdict.is_none() && tracked.outcome == Outcome::Open;
-        self.desk.keep(|id| book.orders().get(id).filter(undecided).is_some());
+        let open = |id: &OrderId| book.orders().get(id).filter(undecided).is_some();
+        self.desk.keep(open);
+        if let Some(gateway) = &self.gateway {
+            gateway.forget_asked(open);
+        }
         let in_time = |tracked: &Tracked| view.head.number < tracked.order.words.close_block;
         let ready: Vec<OrderId> = book
             .orders()
@@ -146,35 +158,14 @@ impl Engine {
         let (mut decided, mut to_price) = (false, Vec::new());
         for id in ready {
             let Some(tracked) = book.orders().get(&id) else { continue };
-            let words = tracked.order.words;
-            let token = usize::from(words.token);
-            let seen = View {
-                profile: &view.profile,
-                token: view.tokens.get(token).copied(),
-                rules: &config.bidding,
-                // What it holds itself while it is priced does not stand in its own way.
-                held: claims(&book, self.node.me).filter(|claim| claim.lease.0 != id.0).count(),
-                head: view.head.number,
-                obstacle: obstacle.as_deref(),
-                withheld: withheld.as_deref(),
-            };
-            let free = self.node.free(&book, Some(id.0));
-            let verdict = decide(
-                &tracked.order,
-                &seen,
-                |order| free.place(&order.spec, class),
-                |allocation, word| {
-                    let asset = view.assets.get(token).copied().unwrap_or_default();
-                    let free_percent = (free.cpu * 100).checked_div(offer.cpu).unwrap_or_default();
-                    let request =
-                        Request::bid(&tracked.order, (word, asset), allocation, free_percent, &config.prices);
-                    let price = config.pricing.at_once(&config.prices, &request);
-                    price.or_else(|| self.desk.answer(&request)).or_else(|| {
-                        to_price.push((request, words.close_block));
-                        None
-                    })
-                },
-            );
+            let close_block = tracked.order.words.close_block;
+            let verdict = verdict::here(&self.node, &book, tracked, obstacle.as_deref(), |request| {
+                self.desk.answer(&request).or_else(|| {
+                    to_price.push((request, close_block));
+                    None
+                })
+            });
+            let Some((verdict, fizz)) = self.or_light_node(tracked, verdict) else { continue };
             if let Some(verdict) = &verdict {
                 report(id, verdict);
                 decided = true;
@@ -189,10 +180,31 @@ impl Engine {
                     Some(Verdict::Decline { .. }) => {}
                     Some(Verdict::Bid { .. }) | None => tracked.bid = BidStage::Reserved,
                 }
-                tracked.verdict = verdict;
+                (tracked.verdict, tracked.fizz) = (verdict, fizz);
             });
         }
         (decided, to_price)
+    }
+
+    /// What is not for this provider's own machines may be for one of its light nodes; `None` while they are asked.
+    fn or_light_node(&self, tracked: &Tracked, own: Option<Verdict>) -> Option<(Option<Verdict>, FizzId)> {
+        let (order, head) = (&tracked.order, self.node.view().head.number);
+        let here = tracked.fizz;
+        let (Some(Verdict::Decline { reason }), Some(gateway)) = (&own, &self.gateway) else {
+            return Some((own, here));
+        };
+        if order.words.flags & order_flags::FIZZ == 0 || head >= order.words.close_block {
+            return Some((own, here));
+        }
+        match gateway.said(order, self.desk.limit(order.words.close_block - head)) {
+            Said::Asking => None,
+            Said::Bid { fizz, rate } => Some((Some(Verdict::Bid { rate }), fizz)),
+            Said::No(why) => {
+                // What the order does not ask for is no reason.
+                let reason = if reason.dimension == "mode" { why } else { also(reason, &why) };
+                Some((Some(Verdict::Decline { reason }), here))
+            }
+        }
     }
 
     /// Bids to send, and orders whose window is over and whose winner is to be found out.
@@ -209,7 +221,7 @@ impl Engine {
                     follow.push(id);
                 }
                 (Outcome::Matched { provider, lost: None, .. }, BidStage::Placed, _)
-                    if *provider != self.node.me =>
+                    if *provider != self.node.me.provider =>
                 {
                     follow.push(id);
                 }
@@ -224,9 +236,10 @@ impl Engine {
         let Some(tracked) = self.node.book().orders().get(&order).cloned() else { return };
         // The salted hash tells orders apart that a re-org gave the same number.
         let key = format!("bid:{order}:{}", hex::encode(&tracked.order.spec.manifest_hash[..8]));
-        let call = IOrderBook::placeBidCall { order: order.into(), rate: U80::from(rate.0), fizz: 0 };
+        let call =
+            IOrderBook::placeBidCall { order: order.into(), rate: U80::from(rate.0), fizz: tracked.fizz.0 };
         fail_point("provider.bid.before_send");
-        let sent = self.node.send(&key, self.node.reader.book().order_book, call).await;
+        let sent = send(&self.sender, &key, self.node.reader.book().order_book, call).await;
         fail_point("provider.bid.after_send");
         let stage = match sent {
             Ok(mined) => {
@@ -271,13 +284,13 @@ impl Engine {
         tracked: &Tracked,
         winner: ProviderId,
         seed: &alloy::primitives::B256,
-    ) -> Result<(), crate::market::reader::ReadError> {
+    ) -> Result<(), ReadError> {
         let words = &tracked.order.words;
         let bids = self.node.reader.bids(tracked.order.id).await?;
         let weights = Weights::from_word(self.node.reader.weights(words.policy).await?);
         let terms = Terms { weights, max_rate: Rate(words.max_rate), region: Region(words.region) };
         let of = |id: ProviderId| bids.iter().find(|bid| bid.provider == id.0);
-        let reason = match (of(self.node.me), of(winner)) {
+        let reason = match (of(self.node.me.provider), of(winner)) {
             (Some(ours), Some(theirs)) => why_lost(&terms, ours, theirs, seed),
             _ => Reason::new("score", format!("lost to provider {winner}")),
         };
@@ -293,10 +306,10 @@ impl Engine {
 
     /// After the window the winner is a fact that nobody can change: who did not win lets the capacity go, and who won
     /// resolves the order if no keeper does.
-    async fn settle_winner(&self, tracked: &Tracked) -> Result<(), crate::market::reader::ReadError> {
+    async fn settle_winner(&self, tracked: &Tracked) -> Result<(), ReadError> {
         let order = tracked.order.id;
         let winner = self.node.reader.winner_of(order).await?;
-        if winner.provider != self.node.me.0 {
+        if winner.provider != self.node.me.provider.0 {
             let reason =
                 Reason::new("score", format!("provider {} wins when the order is resolved", winner.provider));
             self.note(order, |tracked| {
@@ -310,7 +323,7 @@ impl Engine {
         tracing::info!(%order, "won, and no keeper resolves it; resolving it");
         let key = format!("resolve:{order}");
         let call = IOrderBook::resolveCall { order: U256::from(order.0) };
-        if let Err(error) = self.node.send(&key, self.node.reader.book().order_book, call).await {
+        if let Err(error) = send(&self.sender, &key, self.node.reader.book().order_book, call).await {
             tracing::debug!(%order, %error, "not resolved by this provider");
         }
         Ok(())
@@ -322,6 +335,11 @@ impl Engine {
             tracing::error!(%order, %error, "the bid's state cannot be written down yet");
         }
     }
+}
+
+/// Why neither this provider's own machines nor its light nodes take an order.
+fn also(own: &Reason, light: &Reason) -> Reason {
+    Reason::new(own.dimension.clone(), format!("{}; light nodes: {}", own.message, light.message))
 }
 
 fn report(order: OrderId, verdict: &Verdict) {

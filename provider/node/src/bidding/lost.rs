@@ -4,7 +4,7 @@ use alloy::primitives::B256;
 use iono_bindings::BidWord;
 use iono_matching::{Bid, Terms, Weights};
 
-use super::reason::Reason;
+use iono_host::verdict::reason::Reason;
 
 /// Compares two stored bids of one order; `seed` drew the random part.
 #[must_use]

@@ -6,12 +6,13 @@ use iono_store::SharedStore;
 use serde::Serialize;
 
 use super::output;
-use crate::api::offer::bid_answer;
 use crate::cli::Common;
-use crate::config::Config;
-use crate::market::book::Book;
-use crate::market::lease::Lease;
-use crate::market::tracked::{Outcome, Tracked};
+use iono_host::api::offer::bid_answer;
+use iono_host::config::Config;
+use iono_host::market::book::Book;
+use iono_host::market::lease::Lease;
+use iono_host::market::party::Party;
+use iono_host::market::tracked::{Outcome, Tracked};
 
 #[derive(Debug, Serialize)]
 struct BidLine {
@@ -132,5 +133,8 @@ async fn read(config: &Config) -> Result<(Book, ProviderId)> {
         None => ProviderId(0),
     };
     let [orders, leases] = Book::namespaces();
-    Ok((Book::restore(me, &store.documents(orders).await?, &store.documents(leases).await?)?, me))
+    Ok((
+        Book::restore(Party::provider(me), &store.documents(orders).await?, &store.documents(leases).await?)?,
+        me,
+    ))
 }

@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 use super::output;
 use crate::chain_link::ChainLink;
 use crate::cli::Common;
-use crate::config::{Config, values::Dollars};
 use crate::control::{self, ControlError, Request};
-use crate::market::book::Book;
 use crate::{daemon, pins, treasury};
+use iono_host::config::{Config, values::Dollars};
+use iono_host::market::book::Book;
+use iono_host::market::party::Party;
 
 /// The daemon's status.
 ///
@@ -64,7 +65,7 @@ async fn alone(config: &Config, request: &Request) -> Result<Value> {
         Request::CashOut(token) => {
             let me = link.provider().await?;
             let [_, leases] = Book::namespaces();
-            let book = Book::restore(me, &[], &link.store.documents(leases).await?)?;
+            let book = Book::restore(Party::provider(me), &[], &link.store.documents(leases).await?)?;
             let leases: Vec<_> = book.leases().values().filter(|l| !l.is_done()).map(|l| l.id).collect();
             let round = unix_now();
             treasury::settle(sender, reader, &leases, round).await?;

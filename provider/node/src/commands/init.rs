@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::output;
 use crate::cli::Common;
-use crate::config::{Config, template::TEMPLATE};
 use crate::machine;
+use iono_host::config::{Config, template::TEMPLATE};
 
 /// Writes the commented configuration.
 ///

@@ -3,6 +3,7 @@
 pub mod book;
 pub mod check;
 pub mod daemon;
+pub mod gateway;
 pub mod init;
 pub mod money;
 pub mod output;
@@ -13,9 +14,9 @@ use anyhow::Result;
 use clap::CommandFactory as _;
 
 use crate::cli::{Cli, Command, Common, OnOff};
-use crate::config::Config;
 use crate::control::Request;
-use crate::reload::Source;
+use iono_host::config::{Config, Role};
+use iono_host::reload::Source;
 
 /// Does what the command line says.
 ///
@@ -32,15 +33,13 @@ pub async fn run(cli: Cli) -> Result<()> {
             Ok(())
         }
         Command::Run { list_failpoints: true } => {
-            let all = [&[crate::FAIL_POINTS, iono_chain::FAIL_POINTS], crate::backend::FAIL_POINTS]
-                .concat()
-                .concat();
-            output::text(&format!("{}\n", all.join("\n")));
+            output::text(&format!("{}\n", crate::backend::all_fail_points().concat().join("\n")));
             Ok(())
         }
         Command::Run { .. } => {
             let config = load(&common)?;
-            let source = Source { path: common.config.clone(), overrides: common.set.clone() };
+            let source =
+                Source { role: Role::Provider, path: common.config.clone(), overrides: common.set.clone() };
             crate::daemon::run(config, source).await
         }
         command => with_config(&common, &load(&common)?, command).await,
@@ -59,6 +58,7 @@ async fn with_config(common: &Common, config: &Config, command: Command) -> Resu
         Command::RotatePin => daemon::ask(common, config, &Request::RotatePin).await,
         Command::Admit { owner } => daemon::ask(common, config, &Request::Admit(owner)).await,
         Command::Status => daemon::status(common, config).await,
+        Command::Gateway => gateway::run(common, config).await,
         Command::Earnings => money::earnings(common, config).await,
         Command::Bids { order, limit } => book::bids(common, config, order, limit).await,
         Command::Price(described) => price::run(common, config, &described).await,
@@ -68,5 +68,5 @@ async fn with_config(common: &Common, config: &Config, command: Command) -> Resu
 }
 
 fn load(common: &Common) -> Result<Config> {
-    Ok(Config::load(&common.config, &common.set)?)
+    Ok(Config::load(Role::Provider, &common.config, &common.set)?)
 }

@@ -14,10 +14,11 @@ use serde::Serialize;
 use super::output;
 use crate::chain_link;
 use crate::cli::Common;
-use crate::config::{Config, values::Dollars};
-use crate::market::book::Book;
-use crate::market::paid_out::paid_out;
+use crate::paid_out::paid_out;
 use crate::treasury;
+use iono_host::config::{Config, values::Dollars};
+use iono_host::market::book::Book;
+use iono_host::market::party::Party;
 
 /// Parts that fees are counted in.
 const BASIS_POINTS: u64 = 10_000;
@@ -46,12 +47,12 @@ struct Earning {
 /// When the chain or the store cannot be read.
 pub async fn earnings(common: &Common, config: &Config) -> Result<()> {
     let reader = chain_link::reader(config)?;
-    let hot = keystore::address(&config.keys.hot_key)?.unwrap_or_default();
+    let hot = keystore::address(&config.keys()?.hot_key)?.unwrap_or_default();
     let me = ProviderId(reader.profile_of(hot).await?.id);
     let now = reader.head().await?.timestamp;
     let store = iono_store::connect(&config.store_url()).await?;
     let [_, leases] = Book::namespaces();
-    let book = Book::restore(me, &[], &store.documents(leases).await?)?;
+    let book = Book::restore(Party::provider(me), &[], &store.documents(leases).await?)?;
 
     let mut by_token: BTreeMap<u16, (U256, u32)> = BTreeMap::new();
     for lease in book.leases().values() {

@@ -14,8 +14,8 @@ use serde_json::json;
 use super::output;
 use crate::chain_link::ChainLink;
 use crate::cli::{Common, Owner};
-use crate::config::{Config, values::Dollars};
 use crate::{daemon, machine, pins};
+use iono_host::config::{Config, values::Dollars};
 
 /// Proposes this provider.
 ///
@@ -63,7 +63,6 @@ pub async fn set_record(common: &Common, config: &Config, owner: &Owner) -> Resu
     let present = link.reader.record(provider).await?;
     // The pin has its own way (`rotate-pin`), so that both keys are good meanwhile.
     record.pin = present.pin;
-    record.offersFizz = present.offersFizz;
     if record == present {
         link.close().await;
         output::result(common, &json!({ "provider": provider, "changed": false }), |_| {
@@ -140,8 +139,9 @@ async fn provider_of(link: &ChainLink, hot: Address) -> Result<ProviderId> {
 
 /// Address of the hot key, without its passphrase where the keystore names it.
 fn hot_address(config: &Config) -> Result<Address> {
-    let address = keystore::address(&config.keys.hot_key)?;
-    address.with_context(|| format!("{} does not name its address", config.keys.hot_key.display()))
+    let file = &config.keys()?.hot_key;
+    let address = keystore::address(file)?;
+    address.with_context(|| format!("{} does not name its address", file.display()))
 }
 
 /// What the configuration and the machine say of this provider.
@@ -169,8 +169,8 @@ pub async fn record(config: &Config) -> Result<ProviderRecord> {
         attributes: U24::from(offer.attributes(&config.public).word()),
         tokens: U48::from(config.token_mask()),
         offersOwn: true,
-        offersFizz: false,
-        capacity: offer.resources().word(),
+        offersFizz: config.subnet.is_some(),
+        capacity: offer.resources_with(config.subnet.as_ref().map(|subnet| &subnet.lends)).word(),
         pin: ServerIdentity::load_or_create(&pins::key_path(&config.data_dir))?.pin().0,
         endpoint: config.public.endpoint.clone(),
     })

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::output;
 use crate::cli::{Common, Described};
-use crate::config::Config;
-use crate::config::values::Dollars;
-use crate::machine;
-use crate::pricing::{Allocation, LONGEST, Purpose, Request, Said, Token};
+use iono_host::config::Config;
+use iono_host::config::values::Dollars;
+use iono_host::machine;
+use iono_host::pricing::{Allocation, LONGEST, Purpose, Request, Said, Token};
 
 /// Shows the price, or why there is none.
 ///

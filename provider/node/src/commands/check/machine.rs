@@ -6,10 +6,12 @@ use iono_primitives::ProviderId;
 use iono_runtime::{Limit, Right};
 
 use super::{Checked, failed, passed};
-use crate::config::{Config, Engine};
-use crate::machine::Seen;
-use crate::pricing::Script;
-use crate::{backend, certificates, control, daemon, vitals};
+use iono_host::config::{Config, Engine};
+use iono_host::machine::Seen;
+use iono_host::pricing::Script;
+use iono_host::{certificates, vitals};
+
+use crate::{backend, control, daemon};
 
 /// What is offered; cards are a matter of their own.
 pub(super) fn capacity(config: &Config, seen: Result<&Seen, &anyhow::Error>, checks: &mut Vec<Checked>) {

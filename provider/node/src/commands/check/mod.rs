@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use super::output;
 use crate::cli::Common;
-use crate::config::Config;
 use crate::{chain_link, daemon, machine as hardware};
+use iono_host::config::Config;
 
 /// Something is missing; the list was printed.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +87,7 @@ async fn hot_key(config: &Config, checks: &mut Vec<Checked>) -> Option<Address> 
                 "hot key",
                 format!("{error}; `iono wallet new` makes one, see the first hour in docs/provider.md"),
             ));
-            keystore::address(&config.keys.hot_key).ok().flatten()
+            config.keys().ok().and_then(|keys| keystore::address(&keys.hot_key).ok().flatten())
         }
     }
 }

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{Checked, checked, failed, passed};
-use crate::certificates;
-use crate::config::Config;
+use iono_host::certificates;
+use iono_host::config::Config;
 
 /// Time for the name servers.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -59,11 +59,11 @@ async fn resolve(host: &str) -> Result<BTreeSet<IpAddr>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::template::TEMPLATE;
+    use iono_host::config::template::TEMPLATE;
 
     async fn checks(set: &[&str]) -> Vec<Checked> {
         let set: Vec<String> = set.iter().map(ToString::to_string).collect();
-        let config = Config::parse("test", TEMPLATE, [], &set).unwrap();
+        let config = Config::parse(Role::Provider, "test", TEMPLATE, [], &set).unwrap();
         let mut checks = Vec::new();
         check(&config, &mut checks).await;
         checks

@@ -6,8 +6,8 @@ use iono_primitives::attributes::Compute;
 use iono_runtime::{Agent, Known, Machine};
 
 use super::{Checked, failed, passed};
-use crate::config::Config;
-use crate::machine::Seen;
+use iono_host::config::Config;
+use iono_host::machine::Seen;
 
 /// Milliseconds that a node's clock may be away from this machine's: leases go by time, and logs are read together.
 const MOST_SKEW: u64 = 2_000;

@@ -5,15 +5,16 @@ use alloy::providers::Provider as _;
 use anyhow::Result;
 use iono_bindings::{AddressBook, ProviderRecord};
 use iono_identity::{Pin, ServerIdentity, unix_now};
+use iono_matching::eligibility::Machine;
 use iono_primitives::money::format_decimal;
 use iono_primitives::{Attributes, ProviderId, Region, Resources};
 
 use super::{Checked, failed, passed};
-use crate::bidding::eligible;
-use crate::config::Config;
-use crate::machine::Seen;
-use crate::market::reader::Reader;
 use crate::pins;
+use iono_host::config::Config;
+use iono_host::machine::Seen;
+use iono_host::market::reader::Reader;
+use iono_host::verdict::eligible;
 
 /// Native tokens that the hot key should hold, in wei: some hundred leases.
 const ENOUGH_GAS: u64 = 10_000_000_000_000_000;
@@ -76,7 +77,7 @@ async fn registration(
         return Ok(());
     }
     checks.push(passed("registration", format!("provider {me}, trust tier {}", profile.trust_tier)));
-    checks.push(match eligible::standing(&profile) {
+    checks.push(match eligible::standing(&profile, Machine::Own) {
         None => passed("standing", "may bid"),
         Some(reason) => failed("standing", reason.message),
     });
@@ -127,7 +128,8 @@ fn record(config: &Config, registered: &ProviderRecord, seen: Option<&Seen>, che
         Some(capacity) => format!("{capacity} ({})", capacity.storage_class),
         None => word.to_string(),
     };
-    let here = shown(seen.offer.resources().word());
+    let lent = config.subnet.as_ref().map(|subnet| &subnet.lends);
+    let here = shown(seen.offer.resources_with(lent).word());
     checks.push(same("record: capacity", shown(registered.capacity), here));
 }
 

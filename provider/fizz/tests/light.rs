@@ -1,0 +1,77 @@
+//! A light node earns its keep: it is bid for by its gateway, serves through the tunnel alone, is paused while it is away
+//! and goes on at the same address.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use common::{SOON, Subnet};
+use iono_lease_api::{Client, LogQuery, PausedReason};
+use iono_primitives::LeaseState;
+use iono_testkit::eventually;
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_an_order_to_http_200_and_back_to_nothing() {
+    let subnet = Subnet::open().await;
+    let (_gateway, mut light) = (subnet.gateway().await, subnet.light_node().await);
+    let ordered = subnet.order("nonce-of-light").await;
+    let lease = ordered.lease;
+    subnet.activate(&ordered).await;
+    assert_eq!(subnet.devnet.lease(lease).await.unwrap().fizz, subnet.fizz.0);
+    subnet.serve(&ordered).await;
+
+    // The tenant sees the gateway's addresses, and what runs on the light node.
+    let client = subnet.client().await;
+    let status = client.status(lease).await.unwrap();
+    assert_eq!(status.services[0].ready, 1);
+    let url = format!("http://web-{lease}.apps.localhost:{}/", subnet.http);
+    assert_eq!(status.services[0].urls, [url.clone()]);
+    let port = &status.services[0].ports[0];
+    let text =
+        reqwest::get(format!("http://{}:{}/", port.host, port.port)).await.unwrap().text().await.unwrap();
+    assert!(text.contains("nonce-of-light"), "{text}");
+    drop(client.logs(lease, &LogQuery::default()).await.unwrap());
+    // The gateway's own interface knows nothing of it, and its key is not the light node's.
+    let record = subnet.provider_pin().await;
+    let of_gateway = Client::new(&subnet.endpoint, vec![record], Some(&subnet.identity().await)).unwrap();
+    assert!(of_gateway.get_manifest(lease).await.is_err());
+    let wrong = Client::for_light_node(&subnet.endpoint, subnet.fizz, vec![record], None).unwrap();
+    assert!(wrong.provider().await.is_err());
+
+    // It drops off: visitors are told so, the tenant does not pay from then on.
+    let lost = now();
+    light.1.kill().await.unwrap();
+    let paused = subnet.until(lease, LeaseState::Paused).await;
+    assert!(!subnet.get(&ordered).await);
+    assert!((lost.saturating_sub(20)..=lost + 2).contains(&paused.stopped_at), "{lost}: {paused:?}");
+
+    // It is back: the same URL and port, billed again, and no second was billed meanwhile.
+    let light = subnet.light_node().await;
+    subnet.answers(&ordered).await;
+    let active = subnet.until(lease, LeaseState::Active).await;
+    assert!(u64::from(active.unbilled) + 3 >= now() - lost, "{active:?}");
+    let again = eventually("the same ways", SOON, || async {
+        let status = client.status(lease).await.ok()?;
+        (!status.services[0].ports.is_empty() && !status.services[0].urls.is_empty()).then_some(status)
+    })
+    .await
+    .unwrap();
+    assert_eq!(
+        (again.services[0].urls[0].as_str(), again.services[0].ports[0].port),
+        (url.as_str(), port.port)
+    );
+    assert_ne!(again.paused_reason, Some(PausedReason::NodeLost));
+
+    subnet.close(lease).await;
+    subnet.until(lease, LeaseState::Closed).await;
+    eventually("no answer", SOON, || async { (!subnet.get(&ordered).await).then_some(()) }).await.unwrap();
+    eventually("an empty engine", SOON, || async { subnet.containers(lease).await.is_empty().then_some(()) })
+        .await
+        .unwrap();
+    drop(light);
+}
