@@ -119,6 +119,7 @@ pub fn stamp(config: &Config) -> Vec<(PathBuf, Option<(SystemTime, u64)>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Role;
     use crate::config::template::TEMPLATE;
 
     fn write(folder: &Path, stem: &str, name: &str, year: i32) {

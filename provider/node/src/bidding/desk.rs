@@ -120,7 +120,30 @@ impl Desk {
 
 #[cfg(test)]
 mod tests {
+    use alloy::primitives::Address;
+    use iono_bindings::TokenWord;
+    use iono_host::pricing::{Allocation, Purpose, Token};
+    use iono_primitives::{Region, TokenId};
+
     use super::*;
+
+    /// For two H100.
+    fn request() -> Request {
+        let gpus = [("h100-sxm-80gi".parse().unwrap(), 2)].into();
+        Request {
+            purpose: Purpose::Bid,
+            order: OrderId(42),
+            wallet: 7,
+            region: Region::ANY,
+            tier: 2,
+            duration: 3_600,
+            token: Token::new(TokenId(1), Address::ZERO, &TokenWord::default()),
+            max_rate: None,
+            allocation: Allocation { cpu: 2_000, memory: 4_096, gpus, ..Allocation::default() },
+            free_percent: 75,
+            table: None,
+        }
+    }
 
     #[test]
     fn a_script_gets_a_part_of_what_is_left() {
@@ -150,7 +173,7 @@ mod tests {
 
     #[test]
     fn an_answer_counts_for_what_was_asked_alone() {
-        let (desk, request) = (Desk::default(), Request::example());
+        let (desk, request) = (Desk::default(), request());
         desk.open(request.order);
         assert!(desk.is_open(request.order) && desk.answer(&request).is_none());
         let price = Dollars::parse("0.5").unwrap();

@@ -158,7 +158,7 @@ mod tests {
     fn a_match_that_was_wrong_frees_its_capacity() {
         let mut book = Book::new(ME);
         book.apply(1, order(1));
-        book.apply(2, bid(1, 2, 0));
+        book.apply(2, bid(1, ME, 0));
         book.apply(4, matched(1, 2));
         book.apply(4, Event::Leased { lease: LeaseId(1), by: ME });
         book.leases.get_mut(&LeaseId(1)).unwrap().stale = false;

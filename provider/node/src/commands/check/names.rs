@@ -59,6 +59,7 @@ async fn resolve(host: &str) -> Result<BTreeSet<IpAddr>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use iono_host::config::Role;
     use iono_host::config::template::TEMPLATE;
 
     async fn checks(set: &[&str]) -> Vec<Checked> {
