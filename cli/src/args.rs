@@ -1,6 +1,7 @@
 //! The command line: global options and the list of commands. Each family has a file of its own beside this one.
 
 pub(crate) mod admin;
+pub(crate) mod fizz;
 pub(crate) mod lease;
 pub(crate) mod market;
 #[cfg(test)]
@@ -127,6 +128,10 @@ pub(crate) enum Command {
     Provider(provider::Provider),
     #[command(subcommand)]
     Stake(provider::Stake),
+    #[command(subcommand)]
+    Fizz(fizz::Fizz),
+    #[command(subcommand)]
+    Subnet(fizz::Subnet),
     #[command(subcommand)]
     Operator(operator::Operator),
     #[command(subcommand)]

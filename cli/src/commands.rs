@@ -13,6 +13,7 @@ mod deploy;
 mod escrow;
 mod explain;
 mod faucet;
+pub(crate) mod fizz;
 mod init;
 mod lifecycle;
 mod logs;
@@ -27,6 +28,7 @@ mod quote;
 mod send;
 mod shell;
 mod stake;
+mod subnet;
 mod update;
 mod wallet;
 
@@ -71,6 +73,8 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<Report> {
         Command::Revoke(args) => delegate::revoke(context, &args).await,
         Command::Provider(args) => provider::run(context, args).await,
         Command::Stake(args) => stake::run(context, args).await,
+        Command::Fizz(args) => fizz::run(context, args).await,
+        Command::Subnet(args) => subnet::run(context, args).await,
         Command::Operator(args) => operator::run(context, args).await,
         Command::Admin(args) => admin::run(context, args).await,
         Command::Completions(args) => Ok(completions::run(&args)),

@@ -8,10 +8,11 @@ use iono_bindings::LeaseWords;
 use iono_identity::client::LIFETIME;
 use iono_identity::{ClientIdentity, Domain, IdentityRequest, Pin};
 use iono_lease_api::{Client, ClientError};
-use iono_primitives::{LeaseId, LeaseState, WalletId};
+use iono_primitives::{FizzId, LeaseId, LeaseState, WalletId};
 
 use crate::agreed;
 use crate::chain::{Call, Chain};
+use crate::commands::fizz;
 use crate::context::Context;
 use crate::error::{Context as _, Failure, Kind, Result};
 use crate::holdings::lease_words;
@@ -44,7 +45,18 @@ impl Remote {
         }
         let provider = Provider::load(chain, words.provider).await?;
         let identity = identity(context, chain, words.wallet, need).await?;
-        let client = client(chain, &provider, Some(&identity)).await?;
+        let client = match words.fizz {
+            0 => client(chain, &provider, Some(&identity)).await?,
+            fizz => {
+                if need == Need::Write {
+                    context.output.note(&format!(
+                        "light node {fizz} of provider {}: its owner can see what runs on it; keep secrets off it",
+                        provider.id
+                    ));
+                }
+                light_node(chain, &provider, fizz, &identity).await?
+            }
+        };
         Ok(Self { client, lease: LeaseId(lease), words, provider })
     }
 }
@@ -57,6 +69,19 @@ pub(crate) async fn client(
 ) -> Result<Client> {
     let pins = providers::pins(chain, provider).await?.into_iter().map(Pin).collect();
     Client::new(&provider.record.endpoint, pins, identity)
+        .or_fail(Kind::Provider, format_args!("provider {} has an endpoint that cannot be used", provider.id))
+}
+
+/// The lease API of a light node, which its provider carries connections to unread.
+async fn light_node(
+    chain: &Chain,
+    provider: &Provider,
+    fizz: u32,
+    identity: &ClientIdentity,
+) -> Result<Client> {
+    let node = fizz::load(chain, fizz).await?;
+    let pins = [node.pin, node.nextPin].into_iter().filter(|pin| !pin.is_zero()).map(Pin).collect();
+    Client::for_light_node(&provider.record.endpoint, FizzId(fizz), pins, Some(identity))
         .or_fail(Kind::Provider, format_args!("provider {} has an endpoint that cannot be used", provider.id))
 }
 

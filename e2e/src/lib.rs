@@ -10,6 +10,7 @@ pub mod examples;
 pub mod hammer;
 pub mod hello;
 pub mod http;
+pub mod light;
 pub mod market;
 pub mod network;
 pub mod operators;

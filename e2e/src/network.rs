@@ -210,6 +210,28 @@ impl Network {
         Ok(iono)
     }
 
+    /// Somebody with a wallet key, or the one given, and ether for gas.
+    ///
+    /// # Errors
+    /// When a command fails.
+    pub async fn person(&self, name: &str, key: Option<&PrivateKeySigner>) -> Result<Iono> {
+        let iono = Iono::new(self.dir().join(name))?;
+        let book = path(&self.book_path)?;
+        iono.json(&["init", "--rpc", &self.anvil.url(), "--address-book", book, "--token", "1"]).await?;
+        match key {
+            Some(key) => {
+                let file = self.dir().join(format!("{name}.key"));
+                private_file(&file, &hex_key(key))?;
+                iono.json(&["wallet", "import", "--private-key-file", path(&file)?]).await?;
+            }
+            None => {
+                iono.json(&["wallet", "new"]).await?;
+                iono.json(&["faucet", "--amount", "1"]).await?;
+            }
+        }
+        Ok(iono)
+    }
+
     /// Starts a matchmaker with a key of its own.
     ///
     /// # Errors

@@ -35,6 +35,22 @@ pub(crate) async fn provider(context: &Context, provider: u32, token: Option<&st
     pay(context, U256::from(provider), format!("provider {provider}"), whose, token).await
 }
 
+/// A light node's ledger, by who is paid for it.
+pub(crate) async fn light_node(
+    context: &Context,
+    fizz: u32,
+    payee: Address,
+    token: Option<&str>,
+) -> Result<Report> {
+    let whose = json!({ "fizz": fizz, "payee": payee });
+    pay(context, payee_of(payee), payee.to_string(), whose, token).await
+}
+
+/// What waits for an account, in the token's smallest unit.
+pub(crate) async fn waiting(chain: &Chain, account: Address, token: &Token) -> Result<U256> {
+    Ok(ledger(chain, payee_of(account), token).await?.0)
+}
+
 /// An address as the escrow numbers its payees.
 fn payee_of(account: Address) -> U256 {
     U256::from_be_slice(account.as_slice())

@@ -58,11 +58,10 @@ const SAMPLES: [(&str, Result<&str, &str>); 39] = [
 ];
 
 /// Samples that are right and that no provider can serve yet, with the first thing that is in the way.
-const UNAVAILABLE: [(&str, &str); 5] = [
+const UNAVAILABLE: [(&str, &str); 4] = [
     ("akash/Sentinel-dVPN-node_deploy.yml", "endpoints: no provider leases IP addresses"),
     ("akash/codex_deploy.yml", "endpoints: no provider leases IP addresses"),
     ("akash/status_deploy.yaml", "endpoints: no provider leases IP addresses"),
-    ("spheron/examples_spheron.fizz.yaml", "mode: light nodes"),
     ("spheron/ray_worker_spheron.yaml", "use_public_port: "),
 ];
 

@@ -43,6 +43,7 @@ fn unavailable(changes: &[(&str, &str)]) -> Vec<String> {
 #[test]
 fn what_providers_serve_is_available() {
     assert_eq!(unavailable(&[]), Vec::<String>::new());
+    assert_eq!(unavailable(&[("mode: provider", "mode: fizz")]), Vec::<String>::new());
     // The number that HTTP has from outside is 80 and 443 anyway, and a port within the lease has none.
     assert_eq!(unavailable(&[("as: 80", "as: 80\n        use_public_port: true")]), Vec::<String>::new());
     let within = ("port_range: 9100-9102", "port_range: 9100-9102\n        use_public_port: true");
@@ -70,12 +71,11 @@ fn leased_addresses_are_named_where_they_stand() {
 }
 
 #[test]
-fn public_numbers_and_light_nodes_are_named_where_they_stand() {
+fn public_numbers_are_named_where_they_stand() {
     let fixed = ("port: 9000", "port: 9000\n        use_public_port: true");
-    let found = unavailable(&[fixed, ("mode: provider", "mode: fizz")]);
-    assert_eq!(found.len(), 2, "{found:?}");
+    let found = unavailable(&[fixed]);
+    assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].starts_with("12:9: unavailable: use_public_port: "), "{found:?}");
-    assert!(found[1].starts_with("19:9: unavailable: mode: light nodes"), "{found:?}");
     // A range is one line of the file, however many ports it has.
     let range = (
         "port_range: 9100-9102\n        to:\n          - service: web",

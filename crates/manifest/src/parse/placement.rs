@@ -35,10 +35,7 @@ pub(crate) fn settings(fields: &Fields<'_>, format: Format, reader: &mut Reader)
     let name = fields.get("name").and_then(|node| reader.text(node, "name")).map(str::to_owned);
     let mode = fields.get("mode").and_then(|node| match reader.text(node, "mode")? {
         "provider" => Some(Mode::Provider),
-        "fizz" => {
-            reader.unavailable(node.place, "mode: light nodes (`fizz`) take no orders yet; use `provider`");
-            Some(Mode::Fizz)
-        }
+        "fizz" => Some(Mode::Fizz),
         text => {
             let text = shown(text);
             reader.error(node.place, format!("mode: `{text}` is neither provider nor fizz"));

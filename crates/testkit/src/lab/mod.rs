@@ -92,6 +92,33 @@ impl Lab {
         &self.gateway
     }
 
+    /// Joins the gateway's side to this machine, so that what runs here can be reached from the laboratory; gives this
+    /// machine's address there.
+    ///
+    /// # Errors
+    /// When `ip` or `iptables` fails.
+    pub fn uplink(&self) -> Result<IpAddr> {
+        let (name, number) = (format!("lab{}", std::process::id()), std::process::id() % (1 << 14));
+        // A network of its own for each process, so that laboratories do not meet.
+        let at = |last| Ipv4Addr::from((0x0a4e_0000 | number << 2) + last);
+        let [here, there] = [at(1), at(2)];
+        let gateway = &self.gateway;
+        gateway.ip(&["link", "add", "uplink", "type", "veth", "peer", "name", &name])?;
+        gateway.ip(&["link", "set", &name, "netns", &std::process::id().to_string()])?;
+        for (namespace, device, address) in [(None, name.as_str(), here), (Some(gateway), "uplink", there)] {
+            let run = |args: &[&str]| match namespace {
+                Some(namespace) => namespace.ip(args),
+                None => namespace::here(args),
+            };
+            run(&["addr", "add", &format!("{address}/30"), "dev", device])?;
+            run(&["link", "set", device, "up"])?;
+        }
+        gateway.run(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1"))?;
+        gateway.tool("iptables", &["-t", "nat", "-A", "POSTROUTING", "-o", "uplink", "-j", "MASQUERADE"])?;
+        self.router.ip(&["route", "add", &format!("{here}/32"), "via", "10.77.0.1"])?;
+        Ok(here.into())
+    }
+
     /// Pulls the cable: everything is lost both ways, and nobody is told.
     pub fn pull(&self) {
         self.relay.cut(true);

@@ -100,6 +100,11 @@ impl Drop for Namespace {
     }
 }
 
+/// Runs `ip` outside of any.
+pub(super) fn here(args: &[&str]) -> Result<()> {
+    tool("ip", args).map(|_| ())
+}
+
 fn tool(program: &str, args: &[&str]) -> Result<Output> {
     let output =
         Command::new(program).args(args).output().with_context(|| format!("cannot run {program}"))?;

@@ -43,6 +43,12 @@ pub(crate) struct Figures {
     /// Orders that the quorum matched after that.
     pub(crate) matches_after_fault: u64,
     pub(crate) liars_slashed: u64,
+    /// Of the first request to a light node, through its tunnel.
+    pub(crate) fizz_http_status: u16,
+    /// From the return of its cable to the next answer at the same URL.
+    pub(crate) fizz_seconds_to_resume: f64,
+    /// For the time that the cable was out.
+    pub(crate) fizz_wei_billed_while_down: u128,
     pub(crate) timeline: Vec<Row>,
 }
 
@@ -75,6 +81,11 @@ impl Figures {
             measured("manifest to HTTP against the engine by hand", self.manifest_to_http_ratio, 1.5),
             none("failed requests during the update", exact(self.failed_requests_during_update)),
             none("wei unaccounted for", exact(self.wei_unaccounted.try_into().unwrap_or(u64::MAX))),
+            measured("seconds until a light node serves again", self.fizz_seconds_to_resume, 5.0),
+            none(
+                "wei billed while it was away",
+                exact(self.fizz_wei_billed_while_down.try_into().unwrap_or(u64::MAX)),
+            ),
             measured("gas: create order", exact(gas.create_order), 125_000.0),
             measured("gas: place bid", exact(gas.place_bid), 62_000.0),
             measured("gas: resolve three bids, lease included", exact(gas.resolve), 160_000.0),
@@ -95,6 +106,9 @@ impl Figures {
             .collect();
         if self.http_status != 200 {
             missed.push(format!("the URL answered {}", self.http_status));
+        }
+        if self.fizz_http_status != 200 {
+            missed.push(format!("the light node's URL answered {}", self.fizz_http_status));
         }
         if self.requests_during_update == 0 {
             missed.push("no request was made during the update".to_owned());
@@ -166,6 +180,9 @@ mod tests {
             operators_faulty: 2,
             matches_after_fault: 10,
             liars_slashed: 1,
+            fizz_http_status: 200,
+            fizz_seconds_to_resume: 2.5,
+            fizz_wei_billed_while_down: 0,
             timeline: Vec::new(),
         }
     }
@@ -186,6 +203,11 @@ mod tests {
     fn one_failed_request_or_one_lost_wei_is_missed() {
         assert_eq!(Figures { failed_requests_during_update: 1, ..good() }.missed().len(), 1);
         assert_eq!(Figures { wei_unaccounted: 1, ..good() }.missed().len(), 1);
+        assert_eq!(Figures { fizz_wei_billed_while_down: 1, ..good() }.missed().len(), 1);
+        assert_eq!(
+            Figures { fizz_seconds_to_resume: 5.1, fizz_http_status: 503, ..good() }.missed().len(),
+            2
+        );
         assert_eq!(Figures { wei_unaccounted: u128::MAX, ..good() }.missed().len(), 1);
         assert_eq!(Figures { requests_during_update: 0, ..good() }.missed().len(), 1);
         assert_eq!(Figures { matches_after_fault: 9, liars_slashed: 0, ..good() }.missed().len(), 2);

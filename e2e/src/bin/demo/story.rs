@@ -15,7 +15,7 @@ use iono_e2e::hammer::Hammer;
 use iono_e2e::operators::{self, Operator};
 use iono_e2e::quorum::{self, Trial};
 use iono_e2e::timeline::{Timeline, print};
-use iono_e2e::{Iono, Matchmaker, Network, Node, NodePlan, hello, http, network};
+use iono_e2e::{Iono, Matchmaker, Network, Node, NodePlan, hello, http, light, network};
 use iono_testkit::{accounts, events};
 use serde_json::Value;
 
@@ -46,6 +46,9 @@ pub(crate) struct Story {
     second: (U256, u32),
     trial: Trial,
     operators: Vec<Operator>,
+    /// Port of the fair provider's tunnel for light nodes.
+    tunnel: u16,
+    light: light::Trial,
 }
 
 impl Story {
@@ -70,8 +73,10 @@ impl Story {
         timeline.step("matchmaker", "start", None, "resolves each order as soon as its seed exists");
 
         let mut nodes = Vec::new();
+        let tunnel = iono_testkit::free_port()?;
         for (name, cpu, price) in [("fair", "2", 0.05), ("small", "0.1", 0.05), ("dear", "2", 0.2)] {
-            let plan = NodePlan { cpu: cpu.to_owned(), price, ..NodePlan::new(name) };
+            let extra = if name == "fair" { light::subnet(tunnel) } else { String::new() };
+            let plan = NodePlan { cpu: cpu.to_owned(), price, extra, ..NodePlan::new(name) };
             let mut node = network.provider(plan).await?;
             node.run().await?;
             let note = format!("provider {}: {cpu} cores at ${price} per core and hour", node.id);
@@ -97,6 +102,8 @@ impl Story {
             second: (U256::ZERO, 0),
             trial: Trial::default(),
             operators: Vec::new(),
+            tunnel,
+            light: light::Trial::default(),
         })
     }
 
@@ -109,6 +116,7 @@ impl Story {
         self.part(lease).await?;
         self.order_from_an_empty_wallet().await?;
         self.race().await?;
+        self.rent_from_a_light_node().await?;
         self.settle_up().await?;
         self.trust_a_quorum().await
     }
@@ -259,6 +267,17 @@ impl Story {
         Ok(())
     }
 
+    /// A laptop behind a router serves through the fair provider's gateway; its cable is pulled and plugged in again.
+    async fn rent_from_a_light_node(&mut self) -> Result<()> {
+        let timeline = &mut self.timeline;
+        let mut tell = |who: &str, what: &str, mined: Option<(u64, u64)>, note: &str| {
+            timeline.step(who, what, mined, note);
+        };
+        self.light =
+            light::trial(&self.network, &self.nodes[0], self.tunnel, &self.tenant, &mut tell).await?;
+        Ok(())
+    }
+
     /// Seven operators take the matching over; one is killed, one lies.
     async fn trust_a_quorum(&mut self) -> Result<()> {
         self.operators = self.network.operators(quorum::OPERATORS).await?;
@@ -314,6 +333,9 @@ impl Story {
             operators_faulty: self.trial.operators_faulty,
             matches_after_fault: self.trial.matches_after_fault,
             liars_slashed: self.trial.liars_slashed,
+            fizz_http_status: self.light.http_status,
+            fizz_seconds_to_resume: self.light.seconds_to_resume,
+            fizz_wei_billed_while_down: self.light.billed_while_down,
             timeline: self.timeline.rows().to_vec(),
         })
     }

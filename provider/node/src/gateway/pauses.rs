@@ -38,9 +38,10 @@ fn duty(facts: &Facts, lost: Option<u64>, after: u64, host_now: u64, chain_now: 
         Some(state @ (LeaseState::Active | LeaseState::Paused)) => match lost {
             None => Duty::Nothing,
             Some(since) => {
-                let stays = host_now.saturating_sub(since) >= after;
-                // The contract pauses from the last settlement on at the earliest, and not in the future.
-                let since = since.max(words.settled_to).min(chain_now.max(words.settled_to));
+                let ago = host_now.saturating_sub(since);
+                let stays = ago >= after;
+                // By the chain's clock, which may show another time; from the last settlement on at the earliest.
+                let since = chain_now.saturating_sub(ago).max(words.settled_to);
                 Duty::TurnAway { pause: (stays && state == LeaseState::Active).then_some(since) }
             }
         },
@@ -143,10 +144,10 @@ mod tests {
         assert_eq!(active(Some(1_990), 2_000), Duty::TurnAway { pause: Some(1_990) });
         // What is settled is settled.
         assert_eq!(active(Some(900), 2_000), Duty::TurnAway { pause: Some(1_000) });
-        // The chain's clock is behind: not before it either.
+        // The chain's clock shows another time.
         assert_eq!(
-            duty(&facts(LeaseState::Active), Some(1_990), 10, 2_000, 1_980),
-            Duty::TurnAway { pause: Some(1_980) }
+            duty(&facts(LeaseState::Active), Some(1_990), 10, 2_000, 5_000),
+            Duty::TurnAway { pause: Some(4_990) }
         );
         let paused = duty(&facts(LeaseState::Paused), Some(1_000), 10, 2_000, 2_000);
         assert_eq!(paused, Duty::TurnAway { pause: None });
