@@ -13,8 +13,8 @@ pub(crate) enum Fizz {
     /// it, and your delegation is what the subnet asks for, it is named in no bid; `iono fizz status` says what is missing.
     #[command(after_help = "\
 Examples:
-  iono fizz register 3 --pin \"$(fizz pin)\" --cpu 4 --memory 8Gi --storage 50Gi --core 0.008 --memory-gib 0.0015
-  iono fizz register 3 --pin \"$(fizz pin)\" --cpu 8 --memory 16Gi --storage 1Ti --core 0.01 --memory-gib 0.002 --min-share 70")]
+  iono fizz register 3 --pin sha256//OS22D2qmIsWPV20w+R2dxauA8Ez77586kniuqu0ayw0= --cpu 4 --memory 8Gi --storage 50Gi --core 0.008 --memory-gib 0.0015
+  iono fizz register 3 --pin sha256//OS22D2qmIsWPV20w+R2dxauA8Ez77586kniuqu0ayw0= --cpu 8 --memory 16Gi --storage 1Ti --core 0.01 --memory-gib 0.002 --min-share 70")]
     Register(Register),
     /// Let a proposed light node into your subnet (provider's owner or hot key)
     #[command(after_help = "Examples:\n  iono fizz accept 12")]
@@ -48,7 +48,9 @@ Examples:
         offer: Offer,
     },
     /// Announce the light node's next key; twice in a row drops one that is lost (owner)
-    #[command(after_help = "Examples:\n  iono fizz rotate-pin 12 --pin \"$(fizz pin)\"")]
+    #[command(
+        after_help = "Examples:\n  iono fizz rotate-pin 12 --pin sha256//OS22D2qmIsWPV20w+R2dxauA8Ez77586kniuqu0ayw0="
+    )]
     RotatePin {
         /// The light node
         fizz: u32,

@@ -5,6 +5,7 @@
 mod chain;
 mod docs;
 mod errors;
+mod fizz;
 mod foundation;
 mod help;
 mod host;

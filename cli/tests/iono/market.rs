@@ -134,7 +134,6 @@ async fn what_nobody_can_serve_is_refused_before_it_is_ordered() {
             more(address).replace("services:", "endpoints:\n  pool: {kind: ip}\nservices:"),
             vec!["6:3: endpoints", "21:17: to: no provider leases IP addresses"],
         ),
-        ("fizz.yaml", HELLO.replace("mode: provider", "mode: fizz"), vec!["19:9: mode: light nodes"]),
     ];
     for (name, text, places) in cases {
         let file = ann.write(name, &text);

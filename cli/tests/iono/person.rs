@@ -5,6 +5,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use alloy::primitives::Address;
+use alloy::signers::local::PrivateKeySigner;
 use iono_testkit::Devnet;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -31,6 +32,20 @@ impl Person {
 
     /// Somebody with a configuration and a fresh key, without any money.
     pub(crate) fn on(devnet: &Devnet) -> Self {
+        let person = Self::without_key(devnet);
+        person.json(&["wallet", "new"]);
+        person
+    }
+
+    /// Somebody whose key is on the chain already, such as a provider's owner.
+    pub(crate) fn with_key(devnet: &Devnet, key: &PrivateKeySigner) -> Self {
+        let person = Self::without_key(devnet);
+        let file = person.write("key.hex", &alloy::hex::encode(key.to_bytes()));
+        person.json(&["wallet", "import", "--private-key-file", file.to_str().unwrap()]);
+        person
+    }
+
+    fn without_key(devnet: &Devnet) -> Self {
         let person = Self::stranger();
         let book = devnet.book_path();
         person.json(&[
@@ -42,7 +57,6 @@ impl Person {
             "--token",
             "1",
         ]);
-        person.json(&["wallet", "new"]);
         person
     }
 

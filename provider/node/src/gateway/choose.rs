@@ -143,7 +143,7 @@ mod tests {
                     memory_gib: "0.0002".into(),
                     ..PriceList::default()
                 });
-                (c.record, c.delegated) = (Record { begun: 1, dropped: 3 }, 1.0);
+                (c.record, c.delegated) = (Record { begun: 1, dropped: 3 }, 50.0);
             })
         };
         assert_eq!(ranked(vec![cheap(), candidate(2, |_| {})], false), [1, 2]);
