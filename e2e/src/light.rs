@@ -3,7 +3,7 @@
 //! was billed meanwhile.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,6 @@ use iono_bindings::{ILeaseBook, LeaseWords};
 use iono_primitives::LeaseState;
 use iono_testkit::lab::{Lab, Line};
 use iono_testkit::{Daemon, Proxy, binary, eventually};
-use nix::sys::signal::Signal;
 use tokio::process::Command;
 
 use crate::cli::{field, number, text};
@@ -36,6 +35,9 @@ pub fn subnet(tunnel: u16) -> String {
         "[subnet]\nlisten = \"0.0.0.0:{tunnel}\"\nlends = {{ cpu = \"1\", memory = \"1Gi\", storage = \"10Gi\" }}\n"
     )
 }
+
+/// Removes all containers of the engine at `$0`.
+const EMPTY: &str = "docker -H \"$0\" ps -aq | xargs -r docker -H \"$0\" rm -f";
 
 /// What came of it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -67,22 +69,13 @@ pub struct LightNode {
 
 impl Drop for LightNode {
     fn drop(&mut self) {
-        self.fizz = None;
-        // Containers outlive a daemon that is killed.
+        // Where the trial did not come to its end: containers outlive an engine that is killed.
         let _ = std::process::Command::new("sh")
-            .args(["-c", "docker -H \"$0\" ps -aq | xargs -r docker -H \"$0\" rm -f"])
+            .args(["-c", EMPTY])
             .arg(self.address())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status();
-        let _ = self.docker.signal(Signal::SIGTERM);
-        let ended = || self.docker.pid().is_none_or(|pid| !Path::new("/proc").join(pid.to_string()).exists());
-        for _ in 0..100 {
-            if ended() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
     }
 }
 
@@ -314,10 +307,20 @@ pub async fn trial(
     tenant.json(&["close", &lease.to_string()]).await?;
     let empty = || async { light.docker(&["ps", "-q"]).await.ok()?.is_empty().then_some(()) };
     eventually("an empty engine", SOON, empty).await.with_context(|| light.logs())?;
+    light.end().await?;
     Ok(Trial { http_status, seconds_to_resume, billed_while_down, lease, down })
 }
 
 impl LightNode {
+    /// Stops it and its engine.
+    async fn end(mut self) -> Result<()> {
+        if let Some(fizz) = &mut self.fizz {
+            fizz.terminate(SOON).await?;
+        }
+        self.docker.terminate(SOON).await?;
+        Ok(())
+    }
+
     fn logs(&self) -> String {
         self.fizz.as_ref().map(Daemon::logs).unwrap_or_default()
     }

@@ -73,7 +73,7 @@ pub(super) fn registry(chain: &Chain) -> Result<IFizzRegistry::IFizzRegistryInst
 pub(crate) async fn load(chain: &Chain, fizz: u32) -> Result<Fizz> {
     let read = registry(chain)?.node(U256::from(fizz)).call().await;
     let node = read.or_call(&format!("cannot read light node {fizz}"))?;
-    if node.state as u8 == 0 {
+    if node.state == 0 {
         return Err(agreed::unknown("light node", fizz.into()));
     }
     Ok(node)
@@ -175,7 +175,7 @@ async fn list(context: &Context, provider: Option<u32>) -> Result<Report> {
         return Ok(Report::new(&json!([]), ""));
     }
     let rows = found.iter().map(|(fizz, node, why)| {
-        let state = STATES.get(node.state as usize).copied().unwrap_or("?");
+        let state = STATES.get(usize::from(node.state)).copied().unwrap_or("?");
         let bids = if why.is_empty() { "may be named" } else { why };
         vec![
             fizz.to_string(),
@@ -196,7 +196,7 @@ fn shown(fizz: u32, node: &Fizz, why: &str) -> Value {
         "provider": node.provider,
         "owner": node.owner,
         "payout": node.payout,
-        "state": STATES.get(node.state as usize),
+        "state": STATES.get(usize::from(node.state)),
         "active": why.is_empty(),
         "why_not": (!why.is_empty()).then_some(why),
         "min_share_bp": node.minShare,
@@ -231,7 +231,7 @@ async fn status(context: &Context, fizz: u32) -> Result<Report> {
     let pairs = vec![
         ("light node", fizz.to_string()),
         ("provider", node.provider.to_string()),
-        ("state", STATES.get(node.state as usize).copied().unwrap_or("?").to_owned()),
+        ("state", STATES.get(usize::from(node.state)).copied().unwrap_or("?").to_owned()),
         ("bids", if why.is_empty() { "may name it".to_owned() } else { format!("may not name it: {why}") }),
         ("share", format!("{}.{:02} % of a lease's net", terms.share / 100, terms.share % 100)),
         (

@@ -202,7 +202,7 @@ async fn proposals(context: &Context, chain: &Chain, spon: &Token, provider: u32
             "not passed".to_owned()
         }
     };
-    let what = |proposal: &SubnetProposal| match proposal.action as u8 {
+    let what = |proposal: &SubnetProposal| match proposal.action {
         0 => {
             let delegation = spon.show(U256::from(proposal.terms.minDelegation));
             format!("share {}, delegation {delegation}", percent(proposal.terms.share))

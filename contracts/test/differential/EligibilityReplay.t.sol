@@ -36,7 +36,7 @@ contract EligibilityReplayTest is Test {
 
     function _compare(bytes memory data, uint256 at, uint256 record) private pure {
         Profile profile = Profile.wrap(_word(data, at + 0x40));
-        string memory said = 
+        string memory said =
             Eligibility.whyNot(_word(data, at), _word(data, at + 0x20), profile, _word(data, at + 0x60));
         // The length stands before the text as Solidity keeps strings in memory.
         string memory expected;

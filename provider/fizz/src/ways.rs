@@ -60,7 +60,7 @@ impl Ways {
             let ways: Vec<Way> = node.router.routes(lease).into_iter().map(way).collect();
             let known = self.told.get(&lease).is_some_and(|told| told.ways == ways);
             // A lease without any way is one that the gateway need not know of.
-            if !known && !(ways.is_empty() && !self.told.contains_key(&lease)) {
+            if !known && (!ways.is_empty() || self.told.contains_key(&lease)) {
                 self.revision += 1;
                 self.told.insert(lease, Told { revision: self.revision, ways, said: 0 });
             }

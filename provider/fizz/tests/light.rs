@@ -30,7 +30,7 @@ async fn from_an_order_to_http_200_and_back_to_nothing() {
     let status = client.status(lease).await.unwrap();
     assert_eq!(status.services[0].ready, 1);
     let url = format!("http://web-{lease}.apps.localhost:{}/", subnet.http);
-    assert_eq!(status.services[0].urls, [url.clone()]);
+    assert_eq!(status.services[0].urls, std::slice::from_ref(&url));
     let port = &status.services[0].ports[0];
     let text =
         reqwest::get(format!("http://{}:{}/", port.host, port.port)).await.unwrap().text().await.unwrap();

@@ -76,7 +76,7 @@ pub async fn run(config: Config, source: reload::Source) -> Result<()> {
         }
         None => None,
     };
-    start(&node, &sender, gateway, follower, &source, &identity, (&health, checks), &shutdown)?;
+    start(&node, (&sender, gateway), follower, &source, &identity, (&health, checks), &shutdown)?;
     tracing::info!(provider = %me, "provider running");
 
     shutdown.drain(DRAIN).await;
@@ -166,8 +166,7 @@ async fn parts(
 /// Starts everything that works in the background.
 fn start(
     node: &Arc<Node>,
-    sender: &Sender,
-    gateway: Option<Arc<Gateway>>,
+    (sender, gateway): (&Sender, Option<Arc<Gateway>>),
     follower: Follower,
     source: &reload::Source,
     identity: &ServerIdentity,

@@ -118,7 +118,8 @@ mod tests {
     #[test]
     fn each_of_the_four_makes_a_difference() {
         let dear = PriceList { core: "0.05".into(), memory_gib: "0.01".into(), ..PriceList::default() };
-        let worse: [Box<dyn Fn(&mut Candidate)>; 4] = [
+        type Change = Box<dyn Fn(&mut Candidate)>;
+        let worse: [Change; 4] = [
             Box::new(|c| c.record.dropped = 8),
             Box::new(|c| c.delegated = 10.0),
             Box::new(move |c| c.offer.prices = Some(dear.clone())),

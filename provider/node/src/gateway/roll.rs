@@ -59,7 +59,7 @@ impl Roll {
 
     fn note(&self, id: FizzId, fizz: &Fizz) {
         let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
-        let mine = fizz.provider == self.provider.0 && MAY_CONNECT.contains(&(fizz.state as u8));
+        let mine = fizz.provider == self.provider.0 && MAY_CONNECT.contains(&fizz.state);
         if !mine {
             nodes.remove(&id);
             return;
