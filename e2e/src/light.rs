@@ -60,7 +60,8 @@ pub struct LightNode {
     docker: Daemon,
     socket: PathBuf,
     lab: Lab,
-    _chain: Proxy,
+    /// The way to the chain, at an address of a private network.
+    chain: Proxy,
     /// This machine's address in the laboratory.
     pub host: IpAddr,
     dir: PathBuf,
@@ -100,7 +101,7 @@ impl LightNode {
             .arg(format!("unix://{}", socket.display()))
             .args(["--data-root", &name("docker"), "--exec-root", &name("exec"), "--pidfile", &name("pid")])
             .start()?;
-        let light = Self { fizz: None, docker, socket, lab, _chain: chain, host, dir, rpc };
+        let light = Self { fizz: None, docker, socket, lab, chain, host, dir, rpc };
         let answers = || async { light.docker(&["version"]).await.ok() };
         let started = eventually("the light node's Docker engine", SOON, answers).await;
         started.with_context(|| light.docker.logs())?;
@@ -221,6 +222,14 @@ listen = "0.0.0.0:{port}"
     }
 }
 
+/// Whether a port answers to the tenant's container.
+async fn reaches(tenant: &Iono, lease: u64, host: &str, port: u16) -> Result<bool> {
+    let ask = format!("echo | nc -w 3 {host} {port} >/dev/null && echo reached");
+    let shell =
+        tenant.output(&["shell", &lease.to_string(), "--no-tty", "--", "/bin/sh", "-c", &ask]).await?;
+    Ok(String::from_utf8_lossy(&shell.stdout).contains("reached"))
+}
+
 /// What makes `nsenter` start a program behind the router. `ip` would hide the control groups from it.
 fn inside(lab: &Lab) -> String {
     format!("--net=/run/netns/{}", lab.client().name())
@@ -276,6 +285,16 @@ pub async fn trial(
         None,
         &format!("{http_status} through the tunnel: {}", body.trim()),
     );
+
+    let others = [(INSIDE.0.to_owned(), INSIDE.1), (light.host.to_string(), light.chain.port())];
+    ensure!(reaches(tenant, lease, "127.0.0.1", hello::PORT).await?, "a container does not reach itself");
+    for (host, port) in &others {
+        ensure!(
+            !reaches(tenant, lease, host, *port).await?,
+            "a tenant reaches {host}:{port} of the owner's network"
+        );
+    }
+    tell("tenant", "try the owner's machine and network from the container", None, "nothing answers");
 
     let pulled = chain_time(network).await?;
     light.lab.pull();

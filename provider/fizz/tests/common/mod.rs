@@ -19,6 +19,10 @@ use iono_manifest::{
 use iono_primitives::{FizzId, Group, LeaseId, LeaseState, OrderId, ProviderId, Rate, Resources, WalletId};
 use iono_testkit::{Daemon, Devnet, ProviderSetup, docker, eventually, free_port};
 
+pub mod tap;
+
+pub use tap::Tap;
+
 pub const SOON: Duration = Duration::from_secs(90);
 
 /// The parts, with nothing running yet.
@@ -32,6 +36,8 @@ pub struct Subnet {
     pub http: u16,
     dir: PathBuf,
     health: [u16; 2],
+    /// All that goes between the gateway and tenants' lease API clients, and between it and the light node.
+    pub taps: [Tap; 2],
 }
 
 /// A daemon whose log is shown when the test fails.
@@ -59,7 +65,8 @@ impl Subnet {
         let (owner, hot, tenant, lender) =
             (devnet.anvil.key(1), devnet.anvil.key(2), devnet.anvil.key(3), devnet.anvil.key(4));
         let [api, http, tunnel, one, other] = [(); 5].map(|()| free_port().unwrap());
-        let endpoint = format!("127.0.0.1:{api}");
+        let taps = [Tap::to(api).await, Tap::to(tunnel).await];
+        let endpoint = format!("127.0.0.1:{}", taps[0].port);
         let mut setup = ProviderSetup::new(owner.clone(), hot.clone());
         (setup.endpoint, setup.offers_fizz) = (endpoint.clone(), true);
         let dir = devnet.dir().join("subnet");
@@ -83,12 +90,13 @@ impl Subnet {
         keystore::import_key(&dir.join("hot.json"), &secret, &Passphrase::new("correct horse"))
             .await
             .unwrap();
-        let this = Self { devnet, provider, fizz, tenant, wallet, endpoint, http, dir, health: [one, other] };
-        this.write_settings(tunnel);
+        let this =
+            Self { devnet, provider, fizz, tenant, wallet, endpoint, http, dir, health: [one, other], taps };
+        this.write_settings(api, tunnel);
         this
     }
 
-    fn write_settings(&self, tunnel: u16) {
+    fn write_settings(&self, api: u16, tunnel: u16) {
         let Self { dir, endpoint, http, .. } = self;
         let (dir, first) = (dir.display(), 41_000 + (http % 200) * 100);
         let [provider_health, fizz_health] = self.health;
@@ -124,7 +132,7 @@ storage = "1Gi"
 hot_key = "{dir}/hot.json"
 passphrase_file = "{dir}/passphrase"
 [listen]
-lease_api = "{endpoint}"
+lease_api = "127.0.0.1:{api}"
 http = "127.0.0.1:{http}"
 ports = "{first}-{middle}"
 [public]
@@ -146,7 +154,7 @@ filter = "info,iono_provider=debug,iono_host=debug"
             r#"data_dir = "{dir}/fizz/data"
 {common}
 [gateway]
-address = "127.0.0.1:{tunnel}"
+address = "127.0.0.1:{}"
 provider = {}
 fizz = {}
 [listen]
@@ -158,6 +166,7 @@ disk_floor = "100Mi"
 listen = "127.0.0.1:{fizz_health}"
 filter = "info,iono_fizz=debug,iono_host=debug,iono_tunnel=debug"
 "#,
+            self.taps[1].port,
             self.provider,
             self.fizz,
             first + 50,
@@ -189,7 +198,16 @@ filter = "info,iono_fizz=debug,iono_host=debug,iono_tunnel=debug"
 
     /// Orders an hour of the hello image from light nodes alone.
     pub async fn order(&self, nonce: &str) -> Ordered {
-        let manifest = SaltedManifest::new(B256::random(), hello(nonce));
+        self.order_with(nonce, &[]).await
+    }
+
+    /// The same with more variables.
+    pub async fn order_with(&self, nonce: &str, variables: &[(&str, &str)]) -> Ordered {
+        let mut manifest = hello(nonce);
+        for (name, value) in variables {
+            manifest.services[0].env.insert((*name).to_owned(), Secret::new(*value));
+        }
+        let manifest = SaltedManifest::new(B256::random(), manifest);
         let terms = Terms {
             wallet: U48::from(self.wallet.0),
             token: self.devnet.dollar_id().0,
