@@ -21,7 +21,10 @@ fuzz_target!(|bytes: &[u8]| {
                 if let Message::Payload(said) = &message {
                     assert!(said.len() <= MAX_MESSAGE);
                 }
-                assert_eq!(message.frame().expect("what was read can be written"), [header, payload].concat());
+                assert_eq!(
+                    message.frame().expect("what was read can be written"),
+                    [header, payload].concat()
+                );
             }
             Err(error) => {
                 assert_eq!(streams, error == WireError::OutOfPlace(read.kind));

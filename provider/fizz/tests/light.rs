@@ -6,6 +6,7 @@ mod common;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use alloy::primitives::B256;
 use common::{SOON, Subnet};
 use iono_lease_api::{Client, LogQuery, PausedReason};
 use iono_primitives::LeaseState;
@@ -74,4 +75,45 @@ async fn from_an_order_to_http_200_and_back_to_nothing() {
         .await
         .unwrap();
     drop(light);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_is_killed_finds_its_light_node_and_all_its_ways_again() {
+    let subnet = Subnet::open().await;
+    let (mut gateway, _light) = (subnet.gateway().await, subnet.light_node().await);
+    let ordered = subnet.order("nonce-of-restart").await;
+    subnet.activate(&ordered).await;
+    subnet.serve(&ordered).await;
+    let client = subnet.client().await;
+    let before = client.status(ordered.lease).await.unwrap();
+
+    gateway.1.kill().await.unwrap();
+    let _gateway = subnet.gateway().await;
+    subnet.answers(&ordered).await;
+    let after = eventually("the lease API through the new gateway", SOON, || async {
+        client.status(ordered.lease).await.ok().filter(|status| !status.services[0].ports.is_empty())
+    })
+    .await
+    .unwrap();
+    assert_eq!(after.services[0].urls, before.services[0].urls);
+    assert_eq!(after.services[0].ports[0].port, before.services[0].ports[0].port);
+    // What was not reached for longer than the owner allows was paused, and is not any more.
+    subnet.until(ordered.lease, LeaseState::Active).await;
+    assert_eq!(subnet.containers(ordered.lease).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_claims_another_light_nodes_number_is_refused() {
+    let subnet = Subnet::open().await;
+    let other =
+        subnet.devnet.light_node(&subnet.devnet.anvil.key(4), subnet.provider, B256::repeat_byte(9)).await;
+    assert_eq!(other.unwrap().0, subnet.fizz.0 + 1);
+    let _gateway = subnet.gateway().await;
+    subnet.claim(subnet.fizz.0 + 1);
+    let (_light, health) = subnet.light_node_anyhow();
+    let refused = || async {
+        let answer = reqwest::get(&health).await.ok()?.text().await.ok()?;
+        answer.contains("has no light node 2 of provider 1 with this key").then_some(())
+    };
+    eventually("the refusal in the light node's health", SOON, refused).await.unwrap();
 }

@@ -189,6 +189,23 @@ filter = "info,iono_fizz=debug,iono_host=debug,iono_tunnel=debug"
         self.start("light node", Path::new(env!("CARGO_BIN_EXE_fizz")), "fizz", self.health[1]).await
     }
 
+    /// Starts the light node without waiting until it is ready; with where its health is told.
+    pub fn light_node_anyhow(&self) -> (Running, String) {
+        let launch =
+            Daemon::launch(env!("CARGO_BIN_EXE_fizz")).arg("--config").arg(self.config("fizz")).arg("run");
+        let health = format!("http://127.0.0.1:{}/readyz", self.health[1]);
+        (Running("light node", launch.start().unwrap()), health)
+    }
+
+    /// Has the light node say that it is another one.
+    pub fn claim(&self, fizz: u32) {
+        let file = self.config("fizz");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let own = format!("fizz = {}\n", self.fizz);
+        assert!(text.contains(&own));
+        std::fs::write(file, text.replace(&own, &format!("fizz = {fizz}\n"))).unwrap();
+    }
+
     async fn start(&self, name: &'static str, binary: &Path, config: &str, health: u16) -> Running {
         let launch = Daemon::launch(binary).arg("--config").arg(self.config(config)).arg("run");
         let mut running = Running(name, launch.start().unwrap());
