@@ -12,7 +12,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use iono_testkit::lab::{GATEWAY, Lab, Line};
 
 use crate::figure::Figure;
@@ -91,7 +91,8 @@ impl Side {
 
     /// One run of transfers, in megabits a second.
     async fn transfer(&self, way: Way, streams: usize) -> Result<f64> {
-        let bytes = self.visitors.throughput(&self.service, way, streams, TRANSFER).await?;
+        let bytes = self.visitors.throughput(&self.service, way, streams, TRANSFER).await;
+        let bytes = bytes.with_context(|| format!("{:?}, {way:?}, {streams} streams", self.kind))?;
         self.service.quiet().await?;
         Ok(bytes * 8.0 / 1e6)
     }

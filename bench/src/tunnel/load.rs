@@ -23,7 +23,7 @@ const BODY: usize = 1_024;
 /// Until bytes flow evenly.
 const RAMP: Duration = Duration::from_millis(350);
 /// A visitor that got no answer so long has found no tunnel.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Which way bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

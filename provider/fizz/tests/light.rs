@@ -28,8 +28,12 @@ async fn from_an_order_to_http_200_and_back_to_nothing() {
 
     // The tenant sees the gateway's addresses, and what runs on the light node.
     let client = subnet.client().await;
-    let status = client.status(lease).await.unwrap();
-    assert_eq!(status.services[0].ready, 1);
+    // It may answer before its readiness is seen.
+    let status = eventually("a replica that is ready", SOON, || async {
+        client.status(lease).await.ok().filter(|status| status.services[0].ready == 1)
+    })
+    .await
+    .unwrap();
     let url = format!("http://web-{lease}.apps.localhost:{}/", subnet.http);
     assert_eq!(status.services[0].urls, std::slice::from_ref(&url));
     let port = &status.services[0].ports[0];
