@@ -2,14 +2,13 @@
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::keccak256;
 use anyhow::{Context as _, Result};
-use iono_bindings::AddressBook;
 use iono_chain::{Follower, Rpc};
 use iono_host::api::access::ChainAccess;
 use iono_host::api::service::Service;
@@ -20,10 +19,11 @@ use iono_host::market::book::Book;
 use iono_host::market::party::Party;
 use iono_host::market::reader::Reader;
 use iono_host::node::{Node, Parts};
+use iono_host::start::{self, SELF};
 use iono_host::subnet::{FromGateway, FromNode};
 use iono_host::{engine, follow, machine, reload, vitals};
 use iono_identity::authorisation::Domain;
-use iono_identity::{Authenticator, Pin, ServerIdentity, unix_now};
+use iono_identity::{Authenticator, Pin, ServerIdentity};
 use iono_lease_api::{LeaseApi, Limits, LogAudit, Server};
 use iono_primitives::ProviderId;
 use iono_router::{PortLeases, Router, RouterConfig};
@@ -46,8 +46,6 @@ const AGAIN: Duration = Duration::from_secs(2);
 const KEYS: Duration = Duration::from_secs(30);
 /// How often it is looked for what the gateway does not know yet.
 const TELL: Duration = Duration::from_millis(300);
-/// Namespace of what the daemon knows of itself.
-const SELF: &str = "self";
 
 /// Every place where this program may be told to die, for tests.
 #[must_use]
@@ -69,7 +67,7 @@ pub async fn run(config: Config, source: reload::Source) -> Result<()> {
         ["chain", "engine", "disk", "clock", "config", "certificates"].map(|name| health.check(name));
     let [chain, engine_check, disk, clock, settings, certificates] = checks;
 
-    make_private(&config.data_dir)?;
+    start::make_private(&config.data_dir)?;
     let book = config.chain.address_book()?;
     let store = iono_store::connect(&config.store_url()).await?;
     let rpc = Rpc::connect(&config.chain, book.chain_id, health.check("rpc"))?;
@@ -95,7 +93,7 @@ pub async fn run(config: Config, source: reload::Source) -> Result<()> {
     let Some(terms) = first_terms(&link, &shutdown.token()).await else { return Ok(()) };
 
     let follower =
-        Follower::new(&rpc, store.clone(), &config.chain, book.start_block, followed(&book)).await?;
+        Follower::new(&rpc, store.clone(), &config.chain, book.start_block, start::followed(&book)).await?;
     let parts = parts(with_terms(config, &terms), &gateway, Arc::clone(&link), reader, store).await?;
     let node = Arc::new(Node::new(parts));
     let token = || shutdown.token();
@@ -118,35 +116,10 @@ pub async fn run(config: Config, source: reload::Source) -> Result<()> {
     Ok(())
 }
 
-/// The contracts whose logs matter here.
-fn followed(book: &AddressBook) -> Vec<alloy::primitives::Address> {
-    vec![
-        book.order_book,
-        book.lease_book,
-        book.provider_registry,
-        book.payment_tokens,
-        book.escrow,
-        book.lease_access,
-    ]
-}
-
 /// The key of the lease API and the tunnel.
 #[must_use]
 pub fn key_path(data_dir: &Path) -> PathBuf {
     data_dir.join("tls.pem")
-}
-
-/// Makes the data directory, for this user alone.
-///
-/// # Errors
-/// When it cannot be made.
-pub fn make_private(path: &Path) -> Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(|| format!("cannot make {}", path.display()))
 }
 
 /// The gateway's keys as its provider's record has them, kept up to date; those of the last time while the chain is out of
@@ -248,7 +221,7 @@ async fn parts(
         acts: link,
         machine: machine::of_this(&config)?,
         reader,
-        records_since: records_since(&store).await?,
+        records_since: start::records_since(&store).await?,
         store,
         manifests: Manifests::new(runtime.clone(), vault),
         runtime,
@@ -274,16 +247,6 @@ fn manifests_key(data_dir: &Path) -> Result<[u8; 32]> {
     }
     let secret = std::fs::read(&path).with_context(told)?;
     Ok(keccak256([b"ionosphere/fizz/manifests".as_slice(), &secret].concat()).0)
-}
-
-/// When this machine's records begin: the first start on this store.
-async fn records_since(store: &SharedStore) -> Result<u64> {
-    if let Some(stored) = store.document(SELF, "records_since").await? {
-        return Ok(stored.parse()?);
-    }
-    let now = unix_now();
-    store.change(&[Change::put(SELF, "records_since", &now)?]).await?;
-    Ok(now)
 }
 
 fn lease_api(node: &Arc<Node>, reconciler: &Arc<Reconciler>, identity: &ServerIdentity) -> Result<Server> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use iono_host::node::Node;
 use iono_host::outside::Address;
-use iono_host::subnet::{FromNode, HTTP, LEASE_API, Opened, Way, read_port_service};
+use iono_host::subnet::{FromNode, HTTP, LEASE_API, Way, read_port_service};
 use iono_primitives::LeaseId;
 use iono_router::{PortKey, Route};
 use iono_tunnel::Services;
@@ -86,13 +86,19 @@ impl Ways {
     }
 
     /// Notes where the gateway opened a way.
-    pub fn opened(&self, node: &Node, lease: LeaseId, revision: u64, at: u16, opened: Opened) {
+    pub fn opened(
+        &self,
+        node: &Node,
+        lease: LeaseId,
+        revision: u64,
+        at: u16,
+        address: Result<Address, String>,
+    ) {
         let told = self.told.get(&lease).filter(|told| told.revision == revision);
         let Some(way) = told.and_then(|told| told.ways.get(usize::from(at))) else { return };
-        match opened {
-            Opened::Url(url) => node.outside.opened(lease, way.name(), Address::Url(url)),
-            Opened::Port(port) => node.outside.opened(lease, way.name(), Address::Port(port)),
-            Opened::No(why) => tracing::warn!(%lease, ?way, why, "the gateway cannot open a way"),
+        match address {
+            Ok(address) => node.outside.opened(lease, way.name(), address),
+            Err(why) => tracing::warn!(%lease, ?way, why, "the gateway cannot open a way"),
         }
     }
 }

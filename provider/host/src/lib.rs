@@ -28,6 +28,7 @@ pub mod node;
 pub mod outside;
 pub mod pricing;
 pub mod reload;
+pub mod start;
 pub mod subnet;
 pub mod verdict;
 pub mod vitals;

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use iono_primitives::LeaseId;
 use iono_router::{Protocol, Router};
+use serde::{Deserialize, Serialize};
 
 use crate::config::Public;
 
@@ -24,11 +25,12 @@ pub struct Outside {
 }
 
 /// Where something was opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Address {
-    /// A URL.
+    /// Under this URL.
     Url(String),
-    /// A port of the gateway.
+    /// At this port of the gateway.
     Port(u16),
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::acts::Act;
 use crate::api::quote;
 use crate::capacity::Free;
-use crate::outside::Name;
+use crate::outside::{Address, Name};
 use crate::verdict::reason::Reason;
 
 /// What is spoken; the gateway speaks to light nodes of this version.
@@ -195,7 +195,7 @@ pub enum FromGateway {
         /// The order.
         order: OrderId,
     },
-    /// A way is open.
+    /// A way is open, or cannot be.
     Opened {
         /// The lease.
         lease: LeaseId,
@@ -203,8 +203,8 @@ pub enum FromGateway {
         revision: u64,
         /// Which one.
         at: u16,
-        /// Where.
-        address: Opened,
+        /// Where, or why nowhere: another lease has the name, no port is free.
+        address: Result<Address, String>,
     },
     /// A request was carried out, or why not.
     Done {
@@ -215,18 +215,6 @@ pub enum FromGateway {
         /// The quote that was asked for.
         quote: Option<SignedQuote>,
     },
-}
-
-/// Where a way is open.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Opened {
-    /// Under this URL.
-    Url(String),
-    /// At this port of the gateway.
-    Port(u16),
-    /// Nowhere, and why: another lease has the name, no port is free.
-    No(String),
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use iono_bindings::AddressBook;
 use iono_chain::{Follower, Rpc, Sender};
 use iono_identity::authorisation::Domain;
-use iono_identity::{Authenticator, Passphrase, PassphraseSource, ServerIdentity, keystore, unix_now};
+use iono_identity::{Authenticator, Passphrase, PassphraseSource, ServerIdentity, keystore};
 use iono_lease_api::{LeaseApi, LightNodes, Limits, LogAudit, Server};
 use iono_primitives::ProviderId;
 use iono_router::{PortLeases, Router, RouterConfig};
@@ -32,14 +32,13 @@ use iono_host::market::book::Book;
 use iono_host::market::party::Party;
 use iono_host::market::reader::Reader;
 use iono_host::node::{Node, Parts};
+use iono_host::start::{self, SELF};
 use iono_host::{certificates, follow, machine, reload, vitals};
 
 /// Time for requests and transactions under way when the daemon ends.
 const DRAIN: Duration = Duration::from_secs(15);
 /// Wait between attempts while the registry cannot be asked or does not know this provider.
 const AGAIN: Duration = Duration::from_secs(2);
-/// Namespace of what the daemon knows of itself.
-const SELF: &str = "self";
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -52,7 +51,7 @@ pub async fn run(config: Config, source: reload::Source) -> Result<()> {
     // All of them from the start: not ready before each has said so.
     let checks = Checks::new(&health);
 
-    make_private(&config.data_dir)?;
+    start::make_private(&config.data_dir)?;
     let book = config.chain.address_book()?;
     let hot_key = open_hot_key(&config).await?;
     let store = iono_store::connect(&config.store_url()).await?;
@@ -67,8 +66,10 @@ pub async fn run(config: Config, source: reload::Source) -> Result<()> {
     };
     let Some(identity) = tls_key(&config, &sender, &reader, me, &shutdown).await? else { return Ok(()) };
 
-    let follower =
-        Follower::new(&rpc, store.clone(), &config.chain, book.start_block, followed(&book)).await?;
+    let mut followed = start::followed(&book);
+    // Light nodes are a gateway's business.
+    followed.extend(book.fizz_registry.filter(|_| config.subnet.is_some()));
+    let follower = Follower::new(&rpc, store.clone(), &config.chain, book.start_block, followed).await?;
     let node = Arc::new(Node::new(parts(config, me, hot_key, reader, sender.clone(), store).await?));
     let gateway = match node.config().subnet.clone() {
         Some(subnet) => {
@@ -118,21 +119,6 @@ impl Checks {
     }
 }
 
-/// The contracts whose logs matter here.
-fn followed(book: &AddressBook) -> Vec<alloy::primitives::Address> {
-    vec![
-        book.order_book,
-        book.lease_book,
-        book.provider_registry,
-        book.payment_tokens,
-        book.escrow,
-        book.lease_access,
-    ]
-    .into_iter()
-    .chain(book.fizz_registry)
-    .collect()
-}
-
 async fn parts(
     config: Config,
     me: ProviderId,
@@ -152,7 +138,7 @@ async fn parts(
         acts: Arc::new(ChainActs { sender, hot_key, book: reader.book().clone() }),
         machine: machine::of_this(&config)?,
         reader,
-        records_since: records_since(&store).await?,
+        records_since: start::records_since(&store).await?,
         store,
         manifests: Manifests::new(Arc::clone(&runtime), vault),
         runtime,
@@ -276,17 +262,6 @@ pub fn passphrase(file: Option<&Path>, credential: &str) -> Result<Passphrase> {
     Ok(source.read()?)
 }
 
-/// Makes the data directory, for this user alone.
-fn make_private(path: &Path) -> Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let mut builder = std::fs::DirBuilder::new();
-    builder
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(|| format!("cannot make {}", path.display()))
-}
-
 /// This provider's id: as it was before, or as the registry says. Waits while the registry cannot be asked or does not
 /// know the hot key; `None` when the daemon is asked to end meanwhile.
 async fn who_am_i(
@@ -346,14 +321,4 @@ async fn tls_key(
             () = token.cancelled() => return Ok(None),
         }
     }
-}
-
-/// When this provider's records begin: the first start on this store.
-async fn records_since(store: &SharedStore) -> Result<u64> {
-    if let Some(stored) = store.document(SELF, "records_since").await? {
-        return Ok(stored.parse()?);
-    }
-    let now = unix_now();
-    store.change(&[Change::put(SELF, "records_since", &now)?]).await?;
-    Ok(now)
 }

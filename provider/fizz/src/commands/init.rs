@@ -1,8 +1,7 @@
 //! `fizz init`.
 
-use std::io::Write as _;
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
+use iono_host::start;
 use serde_json::json;
 
 use super::output;
@@ -17,20 +16,7 @@ const TEMPLATE: &str = include_str!("template.toml");
 /// When the file is there already or cannot be written.
 pub(super) fn run(common: &Common, force: bool) -> Result<()> {
     let path = &common.config;
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    }
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true);
-    if force {
-        options.create(true).truncate(true)
-    } else {
-        options.create_new(true)
-    };
-    let mut file = options
-        .open(path)
-        .with_context(|| format!("cannot write {}; --force replaces a file that is there", path.display()))?;
-    file.write_all(TEMPLATE.as_bytes())?;
+    start::write_template(path, TEMPLATE, force)?;
     output::result(common, &json!({ "config": path }), |_| {
         format!(
             "wrote {}; edit it, register the pin that `fizz pin` shows, then `fizz check`",

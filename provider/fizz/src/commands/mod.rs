@@ -45,7 +45,7 @@ fn load(common: &Common) -> Result<Config> {
 }
 
 fn pin(common: &Common, config: &Config) -> Result<()> {
-    daemon::make_private(&config.data_dir)?;
+    iono_host::start::make_private(&config.data_dir)?;
     let pin = ServerIdentity::load_or_create(&daemon::key_path(&config.data_dir))?.pin();
     let shown = json!({ "pin": pin.to_string(), "hex": pin.0 });
     output::result(common, &shown, |_| pin.to_string())?;

@@ -1,14 +1,13 @@
 //! `provider init` and `provider hardware`.
 
-use std::io::Write as _;
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::json;
 
 use super::output;
 use crate::cli::Common;
 use crate::machine;
 use iono_host::config::{Config, template::TEMPLATE};
+use iono_host::start;
 
 /// Writes the commented configuration.
 ///
@@ -16,20 +15,7 @@ use iono_host::config::{Config, template::TEMPLATE};
 /// When the file is there already or cannot be written.
 pub fn run(common: &Common, force: bool) -> Result<()> {
     let path = &common.config;
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    }
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true);
-    if force {
-        options.create(true).truncate(true)
-    } else {
-        options.create_new(true)
-    };
-    let mut file = options
-        .open(path)
-        .with_context(|| format!("cannot write {}; --force replaces a file that is there", path.display()))?;
-    file.write_all(TEMPLATE.as_bytes())?;
+    start::write_template(path, TEMPLATE, force)?;
     output::result(common, &json!({ "config": path }), |_| {
         format!("wrote {}; edit it, then `provider register` and `provider check`", path.display())
     })?;

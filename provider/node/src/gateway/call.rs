@@ -38,8 +38,7 @@ impl Gateway {
         if !fits {
             return Err(format!("lease {lease} is {state}"));
         }
-        let may = self.members().get_mut(&fizz).is_some_and(super::member::Member::may_act);
-        if !may {
+        if !self.members().get_mut(&fizz).is_some_and(|member| member.acts.take()) {
             return Err("too many changes within an hour".to_owned());
         }
         self.acts.act(lease, &facts, act).await.map_err(|error| error.to_string())?;
@@ -60,6 +59,9 @@ impl Gateway {
 
     async fn try_sign(&self, fizz: FizzId, offer: quote::Offer) -> Result<SignedQuote, String> {
         let facts = self.facts_of(fizz, offer.lease)?;
+        if !self.members().get_mut(&fizz).is_some_and(|member| member.signatures.take()) {
+            return Err("too many quotes within an hour".to_owned());
+        }
         let longest = 2 * self.node.config().money.quote_expiry.0.as_secs();
         let now = self.node.view().head.timestamp.max(unix_now());
         if facts.words.manifest_version != offer.version || facts.words.rate() != offer.old_rate {

@@ -36,14 +36,12 @@ impl Gateway {
         self.members().values().filter(|member| member.lost.is_none()).count()
     }
 
-    /// A light node dropped off: its ways are closed at once, its leases are paused if it stays away.
+    /// A light node dropped off: its leases let nobody in from the next look on, and are paused if it stays away.
     fn lost(&self, pin: Pin, silence: u64) {
         let mut members = self.members();
         for member in members.values_mut().filter(|member| member.pin == pin && member.lost.is_none()) {
             member.lost = Some(unix_now().saturating_sub(silence));
         }
-        drop(members);
-        self.node.leases_changed.notify_one();
     }
 
     async fn heard(self: &Arc<Self>, pin: Pin, bytes: &Bytes) {
@@ -133,6 +131,5 @@ impl Gateway {
         let provider = self.node.me.provider;
         tracing::info!(%fizz, %pin, "light node is back");
         self.say(pin, &FromGateway::Welcome { provider, endpoint: public.endpoint, domain: public.domain });
-        self.node.leases_changed.notify_one();
     }
 }

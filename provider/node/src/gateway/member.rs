@@ -9,10 +9,11 @@ use iono_identity::Pin;
 use iono_primitives::LeaseId;
 use iono_tunnel::Exposure;
 
-/// Changes on chain that a light node may ask for within [`SPAN`]: each costs this provider gas.
+/// Changes on chain that a light node may ask for within an hour: each costs this provider gas.
 const MOST_ACTS: usize = 120;
-/// See [`MOST_ACTS`].
-const SPAN: Duration = Duration::from_secs(3_600);
+/// Signatures that it may ask for within an hour: each is for a tenant that asked for a quote.
+const MOST_SIGNATURES: usize = 1_200;
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// One light node.
 pub(super) struct Member {
@@ -30,7 +31,14 @@ pub(super) struct Member {
     pub(super) leases: HashMap<LeaseId, Ways>,
     /// How it did.
     pub(super) record: Record,
-    acts: VecDeque<Instant>,
+    pub(super) acts: Budget,
+    pub(super) signatures: Budget,
+}
+
+/// So many within an hour.
+pub(super) struct Budget {
+    most: usize,
+    spent: VecDeque<Instant>,
 }
 
 /// The ways into one lease.
@@ -63,19 +71,39 @@ impl Member {
             http,
             leases: HashMap::new(),
             record: Record::default(),
-            acts: VecDeque::new(),
+            acts: Budget::new(MOST_ACTS),
+            signatures: Budget::new(MOST_SIGNATURES),
         }
     }
+}
 
-    /// Whether it may have one more change sent; counts it, if so.
-    pub(super) fn may_act(&mut self) -> bool {
-        while self.acts.front().is_some_and(|at| at.elapsed() >= SPAN) {
-            self.acts.pop_front();
+impl Budget {
+    fn new(most: usize) -> Self {
+        Self { most, spent: VecDeque::new() }
+    }
+
+    /// Whether there is one left; takes it, if so.
+    pub(super) fn take(&mut self) -> bool {
+        while self.spent.front().is_some_and(|at| at.elapsed() >= HOUR) {
+            self.spent.pop_front();
         }
-        let may = self.acts.len() < MOST_ACTS;
-        if may {
-            self.acts.push_back(Instant::now());
+        let left = self.spent.len() < self.most;
+        if left {
+            self.spent.push_back(Instant::now());
         }
-        may
+        left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_spent_and_comes_back_with_time() {
+        let mut budget = Budget::new(2);
+        assert!(budget.take() && budget.take() && !budget.take());
+        budget.spent[0] = Instant::now().checked_sub(HOUR).unwrap();
+        assert!(budget.take() && !budget.take());
     }
 }

@@ -42,6 +42,8 @@ pub struct Gateway {
     roll: Arc<Roll>,
     members: Mutex<HashMap<FizzId, Member>>,
     asks: ask::Asks,
+    /// Held while ways of a lease are opened or closed: two at a time would take each other's ports for somebody else's.
+    opening: tokio::sync::Mutex<()>,
     tasks: TaskTracker,
     token: CancellationToken,
 }
@@ -79,6 +81,7 @@ impl Gateway {
             roll,
             members: Mutex::default(),
             asks: ask::Asks::default(),
+            opening: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
             token,
         });

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use iono_host::acts::Act;
 use iono_host::market::lease::{Facts, Lease};
 use iono_identity::unix_now;
@@ -13,6 +14,8 @@ use super::Gateway;
 
 /// How often leases are looked at.
 const TICK: Duration = Duration::from_millis(500);
+/// Leases that are looked after at the same time.
+const AT_ONCE: usize = 32;
 /// Seconds after a lease's end in which its light node says so itself.
 const ITS_TURN: u64 = 10;
 
@@ -67,9 +70,9 @@ impl Gateway {
                 let theirs = |lease: &&Lease| !self.node.serves(lease) && !lease.removed && !lease.stale;
                 book.leases().values().filter(theirs).cloned().collect()
             };
-            for lease in leases {
-                self.look_after(&lease, start).await;
-            }
+            // Each pause is a transaction, and many leases may be lost with one light node.
+            let all = futures::stream::iter(&leases);
+            all.for_each_concurrent(AT_ONCE, |lease| self.look_after(lease, start)).await;
         }
     }
 

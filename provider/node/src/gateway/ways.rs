@@ -1,12 +1,12 @@
 //! The ways into light nodes' leases: hosts at this provider's router, ports of this machine, both carried through the
-//! tunnel. They stay the same while a light node is away; visitors are then told so at once.
+//! tunnel. They stay the same while a light node is away: requests wait for it a moment, connections are refused.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use iono_host::outside;
-use iono_host::subnet::{FromGateway, Opened, Way, port_service};
+use iono_host::outside::{self, Address};
+use iono_host::subnet::{FromGateway, Way, port_service};
 use iono_primitives::{FizzId, LeaseId, LeaseState};
 use iono_router::{HttpOptions, PortKey, Protocol, RetryCase, Route, RouterError};
 use tokio::net::{TcpListener, UdpSocket};
@@ -50,7 +50,7 @@ impl Gateway {
     }
 
     /// Whether a running lease is this light node's.
-    pub(super) fn is_of(&self, lease: LeaseId, fizz: FizzId) -> bool {
+    fn is_of(&self, lease: LeaseId, fizz: FizzId) -> bool {
         let book = self.node.book();
         let facts = book.leases().get(&lease).and_then(|lease| lease.facts.as_ref());
         facts.is_some_and(|facts| {
@@ -64,6 +64,11 @@ impl Gateway {
 
     /// Opens all ways of a lease and says where.
     pub(super) async fn open(self: Arc<Self>, fizz: FizzId, lease: LeaseId) {
+        let _alone = self.opening.lock().await;
+        // It may have ended meanwhile, and been closed.
+        if !self.is_of(lease, fizz) {
+            return;
+        }
         let named = {
             let members = self.members();
             let member = members.get(&fizz);
@@ -80,17 +85,18 @@ impl Gateway {
         for (at, way) in (0..).zip(&ways) {
             let address = match way {
                 Way::Host { host, .. } if refused.contains(host) => {
-                    Opened::No(format!("another lease, or this provider, has the name {host}"))
+                    Err(format!("another lease, or this provider, has the name {host}"))
                 }
                 Way::Host { host, .. } => {
-                    Opened::Url(outside::url(&self.node.router, &self.node.config().public, host))
+                    let url = outside::url(&self.node.router, &self.node.config().public, host);
+                    Ok(Address::Url(url))
                 }
                 Way::Port { .. } => {
                     let members = self.members();
                     let ports = members.get(&fizz).and_then(|m| m.leases.get(&lease)).map(|ways| &ways.ports);
                     match ports.and_then(|ports| ports.get(&way.name())) {
-                        Some((port, _)) => Opened::Port(*port),
-                        None => Opened::No("no port of the gateway could be opened".to_owned()),
+                        Some((port, _)) => Ok(Address::Port(*port)),
+                        None => Err("no port of the gateway could be opened".to_owned()),
                     }
                 }
             };
@@ -211,6 +217,7 @@ impl Gateway {
 
     /// Closes everything of a lease that is over.
     pub(super) async fn close(&self, fizz: FizzId, lease: LeaseId) {
+        let _alone = self.opening.lock().await;
         self.node.router.remove(lease).await;
         let gone: Option<Ways> =
             self.members().get_mut(&fizz).and_then(|member| member.leases.remove(&lease));
