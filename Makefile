@@ -23,8 +23,8 @@ lint: ## Formatting, warnings, licences, static analysis
 bench: ## Write bench/results.json
 	@tools/setup && tools/bench
 
-image: ## The container image of provider and node agent
-	@tools/setup && tools/image
+image: ## The container images: provider with node agent, and fizz
+	@tools/setup && tools/image provider && tools/image fizz
 
 mutants: ## Show that the suite notices each listed mutation
 	@tools/setup && tools/mutants

@@ -29,6 +29,8 @@ const KINDS: [Kind; 2] = [Kind::Ours, Kind::Rathole];
 /// Of one throughput run, after its ramp, and of one run of requests.
 const TRANSFER: Duration = Duration::from_millis(400);
 const REQUESTS: Duration = Duration::from_millis(700);
+/// Streams beside each other, where there are many.
+const MANY: usize = 100;
 /// Visitors that ask at the same time.
 const VISITORS: usize = 16;
 /// The lines that are measured: milliseconds there and back, loss.
@@ -89,21 +91,23 @@ impl Side {
         Ok(Self { gateway: Some(gateway), _client: client, kind, place, service, visitors })
     }
 
-    /// One run of transfers, in megabits a second.
-    async fn transfer(&self, way: Way, streams: usize) -> Result<f64> {
-        let bytes = self.visitors.throughput(&self.service, way, streams, TRANSFER).await;
-        let bytes = bytes.with_context(|| format!("{:?}, {way:?}, {streams} streams", self.kind))?;
+    /// One run of transfers: seconds until all visitors are at the service, and megabits a second from then on.
+    async fn transfer(&self, way: Way, streams: usize, round_trip: Duration) -> Result<[f64; 2]> {
+        let run = self.visitors.throughput(&self.service, way, streams, round_trip, TRANSFER).await;
+        let [arrival, bytes] = run.with_context(|| format!("{:?}, {way:?}, {streams} streams", self.kind))?;
         self.service.quiet().await?;
-        Ok(bytes * 8.0 / 1e6)
+        Ok([arrival, bytes * 8.0 / 1e6])
     }
 }
 
 /// All that is measured on one line.
 async fn line(lab: &Lab, dir: &Path, millis: u64, loss: f64) -> Result<Vec<Row>> {
     let sides = [Side::start(KINDS[0], lab, dir).await?, Side::start(KINDS[1], lab, dir).await?];
-    let percent = loss * 100.0;
+    let (percent, round_trip) = (loss * 100.0, Duration::from_millis(millis));
     let mut rows = Vec::new();
-    for streams in [1, 100] {
+    let what = format!("until {MANY} visitors are served, {millis} ms, {percent}% loss");
+    let mut arrivals = Row::new(format!("arrivals_{millis}ms_{percent}pct"), what, "s", Better::Less);
+    for streams in [1, MANY] {
         for way in [Way::Down, Way::Up] {
             let word = if way == Way::Down { "down" } else { "up" };
             let name = format!("{word}_{streams}_streams_{millis}ms_{percent}pct");
@@ -112,12 +116,17 @@ async fn line(lab: &Lab, dir: &Path, millis: u64, loss: f64) -> Result<Vec<Row>>
             for run in 0..RUNS {
                 for turn in 0..2 {
                     let side = (run + turn) % 2;
-                    row.push(side, sides[side].transfer(way, streams).await?);
+                    let [arrival, megabits] = sides[side].transfer(way, streams, round_trip).await?;
+                    row.push(side, megabits);
+                    if streams == MANY {
+                        arrivals.push(side, arrival);
+                    }
                 }
             }
-            rows.push(row);
+            rows.push(row.done());
         }
     }
+    rows.push(arrivals.done());
     rows.extend(requests(&sides, millis, percent).await?);
     Ok(rows)
 }
@@ -145,5 +154,5 @@ async fn requests(sides: &[Side; 2], millis: u64, percent: f64) -> Result<[Row; 
             tail.push(side, at(99));
         }
     }
-    Ok([rate, median, tail])
+    Ok([rate.done(), median.done(), tail.done()])
 }

@@ -1,7 +1,12 @@
-//! A light node behind a router: what was billed while its cable was out, recomputed with tools that are not ours.
+//! A light node behind a router: what was billed while its cable was out, recomputed with tools that are not ours; and what
+//! becomes of its lease when its address, its engine or its own process goes.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::time::{Duration, Instant};
+
 use iono_e2e::{Market, Network, NodePlan, cast, light};
+use iono_primitives::LeaseState;
+use light::Serving;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_light_node_behind_nat_is_not_paid_while_its_cable_is_out() {
@@ -33,5 +38,42 @@ async fn a_light_node_behind_nat_is_not_paid_while_its_cable_is_out() {
     );
     assert!(plugged - pulled >= 30, "{trial:?}");
     assert_eq!(trial.billed_while_down, 0);
+    market.balanced().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_light_node_serves_on_after_another_address_a_restarted_engine_and_a_minute_away() {
+    let tunnel = iono_testkit::free_port().unwrap();
+    let plan = NodePlan { extra: light::subnet(tunnel), ..NodePlan::new("fair") };
+    let market = Market::on(Network::start().await.unwrap(), plan).await.unwrap();
+    let mut quiet = |_: &str, _: &str, _: Option<(u64, u64)>, _: &str| {};
+    let start = Serving::start(&market.network, &market.node, tunnel, &market.tenant, &mut quiet);
+    let mut serving = start.await.unwrap();
+
+    // The router gets another address, and the machine one of another network behind it.
+    for change in ["router", "machine"] {
+        let lab = &serving.light.lab;
+        if change == "router" { lab.rebind().unwrap() } else { lab.move_client().unwrap() }
+        let since = Instant::now();
+        serving.answers().await.unwrap();
+        let took = since.elapsed();
+        assert!(took < Duration::from_secs(25), "{change}: {took:?}");
+    }
+
+    // Containers end with their engine; they are started again, and what was not served was not billed.
+    serving.light.restart_engine().await.unwrap();
+    serving.answers().await.unwrap();
+    serving.until(&market.network, LeaseState::Active).await.unwrap();
+
+    // A minute in which nobody hears of it.
+    serving.light.lab.pull();
+    serving.until(&market.network, LeaseState::Paused).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    serving.light.lab.plug();
+    let since = Instant::now();
+    serving.answers().await.unwrap();
+    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
+    serving.until(&market.network, LeaseState::Active).await.unwrap();
+    serving.close(&market.tenant).await.unwrap();
     market.balanced().await.unwrap();
 }

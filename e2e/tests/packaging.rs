@@ -113,7 +113,7 @@ async fn load_image() -> Result<()> {
     let from = binary("provider")?.parent().context("no folder")?.display().to_string();
     let name = IMAGE.0.trim_start_matches("docker.io/");
     let tag = format!("{name}:{}", IMAGE.1);
-    run(repo_root()?.join("tools/image"), &["--tag", &tag, "--from", &from]).await?;
+    run(repo_root()?.join("tools/image"), &["provider", "--tag", &tag, "--from", &from]).await?;
     Engine::Kubernetes.load(&tag).await
 }
 

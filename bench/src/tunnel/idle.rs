@@ -66,7 +66,7 @@ pub(crate) async fn measure(dir: &Path) -> Result<Vec<Row>> {
             rows[2].push(side, each(spent.as_secs_f64() * 1e3));
         }
     }
-    Ok(rows.into())
+    Ok(rows.map(Row::done).into())
 }
 
 /// Both processes on this machine's loopback; `number` keeps their ports apart.

@@ -1,4 +1,5 @@
-//! Visitors and the service that they visit. The service's protocol: the first byte says what the visitor wants.
+//! Visitors and the service that they visit. The service's protocol: the first byte says what the visitor wants, and bytes
+//! flow after a second one: all visitors are there then, and nobody's beginning waits for another's flood.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use iono_testkit::lab::Namespace;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// Give me bytes for ever.
@@ -20,8 +22,9 @@ const UP: u8 = b'U';
 /// An HTTP request begins with it; its answer has [`BODY`] bytes.
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: service\r\nconnection: close\r\n\r\n";
 const BODY: usize = 1_024;
-/// Until bytes flow evenly.
+/// Until bytes flow evenly, with [`RAMP_TRIPS`] ways there and back for slow start.
 const RAMP: Duration = Duration::from_millis(350);
+const RAMP_TRIPS: u32 = 5;
 /// A visitor that got no answer so long has found no tunnel.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -90,9 +93,12 @@ async fn serve(mut stream: TcpStream, taken: &AtomicU64) -> Result<()> {
     let mut buffer = vec![0; 256 * 1024];
     let count = stream.read(&mut buffer).await?;
     match buffer[..count].first() {
-        Some(&DOWN) => loop {
-            stream.write_all(&buffer).await?;
-        },
+        Some(&DOWN) => {
+            stream.read_exact(&mut buffer[..1]).await?;
+            loop {
+                stream.write_all(&buffer).await?;
+            }
+        }
         Some(&UP) => loop {
             let count = stream.read(&mut buffer).await?;
             if count == 0 {
@@ -154,27 +160,30 @@ impl Visitors {
         .await
     }
 
-    /// Bytes a second over `streams` connections for `length`, once bytes flow on all of them and after a ramp.
+    /// Seconds until `streams` visitors are all at the service, and after a ramp their bytes a second for `length`.
     pub(crate) async fn throughput(
         &self,
         service: &Service,
         way: Way,
         streams: usize,
+        round_trip: Duration,
         length: Duration,
-    ) -> Result<f64> {
+    ) -> Result<[f64; 2]> {
         let (address, counts) = (self.address, Arc::clone(&service.counts));
         self.inside(async move {
             let got = Arc::new(AtomicU64::new(0));
             let mut tasks = JoinSet::new();
-            let flowing = Arc::new(AtomicUsize::new(0));
+            let came = Instant::now();
+            let (go, begun) = watch::channel(());
             for _ in 0..streams {
-                let (got, flowing) = (Arc::clone(&got), Arc::clone(&flowing));
-                tasks.spawn(async move { transfer(address, way, &got, &flowing).await });
+                let (got, begun) = (Arc::clone(&got), begun.clone());
+                tasks.spawn(async move { transfer(address, way, &got, begun).await });
             }
-            let count = if way == Way::Down { &flowing } else { &counts.open };
-            let all = || async { (count.load(Relaxed) >= streams).then_some(()) };
-            eventually("a beginning of all transfers", PATIENCE, all).await?;
-            tokio::time::sleep(RAMP).await;
+            let all = || async { (counts.open.load(Relaxed) >= streams).then_some(()) };
+            eventually("all visitors at the service", PATIENCE, all).await?;
+            let arrival = came.elapsed().as_secs_f64();
+            go.send(())?;
+            tokio::time::sleep(RAMP + round_trip * RAMP_TRIPS).await;
             let counter = if way == Way::Down { &got } else { &counts.taken };
             let (start, before) = (Instant::now(), counter.load(Relaxed));
             tokio::time::sleep(length).await;
@@ -185,7 +194,7 @@ impl Visitors {
                 ended??;
             }
             #[allow(clippy::cast_precision_loss)]
-            Ok(bytes as f64 / seconds)
+            Ok([arrival, bytes as f64 / seconds])
         })
         .await
     }
@@ -217,14 +226,19 @@ impl Visitors {
     }
 }
 
-async fn transfer(address: SocketAddr, way: Way, got: &AtomicU64, flowing: &AtomicUsize) -> Result<()> {
+async fn transfer(
+    address: SocketAddr,
+    way: Way,
+    got: &AtomicU64,
+    mut begun: watch::Receiver<()>,
+) -> Result<()> {
     let mut stream = TcpStream::connect(address).await?;
     let mut buffer = vec![0; 256 * 1024];
+    stream.write_all(&[if way == Way::Down { DOWN } else { UP }]).await?;
+    begun.changed().await?;
     match way {
         Way::Down => {
             stream.write_all(&[DOWN]).await?;
-            stream.readable().await?;
-            flowing.fetch_add(1, Relaxed);
             loop {
                 let count = stream.read(&mut buffer).await?;
                 ensure!(count > 0, "the tunnel closed a download");
@@ -234,7 +248,6 @@ async fn transfer(address: SocketAddr, way: Way, got: &AtomicU64, flowing: &Atom
         Way::Up => {
             // What is not sent when the time is over need not be.
             stream.set_zero_linger()?;
-            stream.write_all(&[UP]).await?;
             loop {
                 stream.write_all(&buffer).await?;
             }

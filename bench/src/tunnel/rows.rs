@@ -67,12 +67,28 @@ impl Row {
         (ratios[DRAWS / 40], ratios[DRAWS - 1 - DRAWS / 40])
     }
 
-    /// The ratio, its interval's lower end with the bound, and both sides' medians.
-    pub(crate) fn figures(&self) -> Vec<Figure> {
-        let Self { name, what, unit, runs: [ours, theirs], .. } = self;
+    /// What was measured, in one line.
+    fn summary(&self) -> String {
+        let Self { what, runs: [ours, theirs], .. } = self;
         let ratio = self.ratio(ours, theirs);
         let (low, high) = self.interval();
-        let summary = format!("{what}: ratio {ratio:.2}, 95% in {low:.2} to {high:.2}; lower end");
+        format!("{what}: ratio {ratio:.2}, 95% in {low:.2} to {high:.2}")
+    }
+
+    /// Tells who waits that this row is done.
+    #[allow(clippy::print_stderr)] // progress is prose
+    pub(crate) fn done(self) -> Self {
+        let Self { unit, runs: [ours, theirs], .. } = &self;
+        eprintln!("  {} ({:.2} against {:.2} {unit})", self.summary(), median(ours), median(theirs));
+        self
+    }
+
+    /// The ratio, its interval's lower end with the bound, and both sides' medians.
+    pub(crate) fn figures(&self) -> Vec<Figure> {
+        let Self { name, unit, runs: [ours, theirs], .. } = self;
+        let ratio = self.ratio(ours, theirs);
+        let (low, _) = self.interval();
+        let summary = format!("{}; lower end", self.summary());
         vec![
             Figure::new(format!("tunnel_{name}_ratio_low"), summary, low, "times").at_least(BOUND),
             Figure::new(format!("tunnel_{name}_ratio"), "  ratio of the medians", ratio, "times"),

@@ -12,7 +12,10 @@ import {MarketBase} from "../market/MarketBase.sol";
 import {Handler} from "./Handler.sol";
 
 /// @title  Invariants of money; the numbers are those of README.md
+/// @notice What is wrong in the books stays wrong, and each look goes through all orders: every fifth call and the last are
+///         looked at.
 /// forge-config: default.invariant.fail-on-revert = true
+/// forge-config: default.invariant.check-interval = 5
 contract MoneyInvariants is MarketBase {
     using LeaseWord for uint256;
     using ProfileWord for Profile;

@@ -36,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::link::{Link, Terms};
 use crate::offers;
+use crate::rest::Rest;
 use crate::ways::{Doors, Ways};
 
 /// Time for requests under way when the daemon ends.
@@ -271,14 +272,14 @@ async fn talk(
     mut words: mpsc::Receiver<FromGateway>,
     token: CancellationToken,
 ) {
-    let (mut ways, mut told) = (Ways::default(), None);
+    let (mut ways, mut told, rest) = (Ways::default(), None, Arc::new(Rest::default()));
     let mut terms = link.terms();
     let mut tick = tokio::time::interval(TELL);
     loop {
         tokio::select! {
             Some(word) = words.recv() => match word {
                 FromGateway::Ask { order } => {
-                    tokio::spawn(offers::answer(Arc::clone(&node), Arc::clone(&link), order));
+                    tokio::spawn(offers::answer(Arc::clone(&node), Arc::clone(&link), Arc::clone(&rest), order));
                 }
                 FromGateway::Release { order } => {
                     offers::release(&node, order, "the gateway chose another light node").await;
@@ -300,7 +301,7 @@ async fn talk(
                     view.voice = (welcome == 0).then(|| "the gateway is out of reach".to_owned());
                 });
                 ways.tell(&node, &link);
-                let offer = (welcome, offers::offer(&node));
+                let offer = (welcome, offers::offer(&node, &rest));
                 if welcome != 0 && told.as_ref() != Some(&offer) && link.say(&FromNode::Offer(offer.1.clone())) {
                     told = Some(offer);
                 }

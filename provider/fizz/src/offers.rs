@@ -15,7 +15,7 @@ use iono_identity::unix_now;
 use iono_primitives::OrderId;
 
 use crate::link::Link;
-use crate::rest;
+use crate::rest::Rest;
 
 /// How long an order that the gateway has seen may take to be seen here.
 const SIGHT: Duration = Duration::from_secs(3);
@@ -26,9 +26,10 @@ const OTHERS_TURN: u64 = 10;
 
 /// What this machine has for new leases now.
 #[must_use]
-pub fn offer(node: &Node) -> Offer {
+pub fn offer(node: &Node, rest: &Rest) -> Offer {
     let config = node.config();
-    let away = rest::why(config.pause)
+    let away = rest
+        .why(config.pause)
         .or_else(|| node.obstacle(unix_now()))
         .or_else(|| (!config.bidding.enabled).then(|| "the owner switched it off".to_owned()));
     let free = node.free(&node.book(), None);
@@ -36,8 +37,8 @@ pub fn offer(node: &Node) -> Offer {
 }
 
 /// Answers the gateway's question.
-pub async fn answer(node: Arc<Node>, link: Arc<Link>, order: OrderId) {
-    let answer = match decided(&node, order).await {
+pub async fn answer(node: Arc<Node>, link: Arc<Link>, rest: Arc<Rest>, order: OrderId) {
+    let answer = match decided(&node, &rest, order).await {
         Ok(answer) => answer,
         Err(reason) => Answer::No(reason),
     };
@@ -51,7 +52,7 @@ pub async fn answer(node: Arc<Node>, link: Arc<Link>, order: OrderId) {
 }
 
 /// Decides and reserves under one lock; a script is asked in between.
-async fn decided(node: &Node, order: OrderId) -> Result<Answer, Reason> {
+async fn decided(node: &Node, rest: &Rest, order: OrderId) -> Result<Answer, Reason> {
     let seen = async {
         while !node.book().orders().contains_key(&order) {
             tokio::time::sleep(LOOK).await;
@@ -60,7 +61,7 @@ async fn decided(node: &Node, order: OrderId) -> Result<Answer, Reason> {
     let unseen = |_| Reason::new("chain", "this machine has not seen the order yet");
     tokio::time::timeout(SIGHT, seen).await.map_err(unseen)?;
     let config = node.config();
-    if let Some(why) = rest::why(config.pause) {
+    if let Some(why) = rest.why(config.pause) {
         return Err(Reason::new("owner", why));
     }
     let mut priced = None;

@@ -18,7 +18,8 @@ use serde::Serialize;
 
 use super::output;
 use crate::cli::Common;
-use crate::{daemon, rest};
+use crate::daemon;
+use crate::rest::Rest;
 
 /// A gateway that takes longer to accept a connection counts as not reachable.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -64,7 +65,8 @@ pub(super) async fn run(common: &Common, config: &Config) -> Result<()> {
     checks.push(checked("capacity", capacity(config).await));
     checks.push(checked("disk", disk(config)));
     engine(config, &mut checks).await;
-    let pause = rest::why(config.pause);
+    let rest = Rest::default();
+    let pause = rest.obstacle(config.pause).or_else(|| rest.why(config.pause));
     checks.push(checked("pause", pause.map_or_else(|| Ok("takes new leases".to_owned()), Err)));
     let missing = checks.iter().filter(|check| !check.ok).count();
     output::result(common, &checks, |checks| {

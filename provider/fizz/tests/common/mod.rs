@@ -189,6 +189,18 @@ filter = "info,iono_fizz=debug,iono_host=debug,iono_tunnel=debug"
         self.start("light node", Path::new(env!("CARGO_BIN_EXE_fizz")), "fizz", self.health[1]).await
     }
 
+    /// Where settings and data of both are.
+    pub fn folder(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Waits until the light node, however it was started, says that it is ready.
+    pub async fn light_node_ready(&self) {
+        let health = format!("http://127.0.0.1:{}/readyz", self.health[1]);
+        let ready = || async { reqwest::get(&health).await.ok()?.status().is_success().then_some(()) };
+        eventually("a light node that is ready", SOON, ready).await.unwrap();
+    }
+
     /// Starts the light node without waiting until it is ready; with where its health is told.
     pub fn light_node_anyhow(&self) -> (Running, String) {
         let launch =
@@ -224,6 +236,11 @@ filter = "info,iono_fizz=debug,iono_host=debug,iono_tunnel=debug"
         for (name, value) in variables {
             manifest.services[0].env.insert((*name).to_owned(), Secret::new(*value));
         }
+        self.order_of(nonce, manifest).await
+    }
+
+    /// Orders an hour of what answers with `nonce`.
+    pub async fn order_of(&self, nonce: &str, manifest: LeaseManifest) -> Ordered {
         let manifest = SaltedManifest::new(B256::random(), manifest);
         let terms = Terms {
             wallet: U48::from(self.wallet.0),
@@ -349,7 +366,8 @@ filter = "info,iono_fizz=debug,iono_host=debug,iono_tunnel=debug"
     }
 }
 
-fn hello(nonce: &str) -> LeaseManifest {
+/// A web server that answers with `nonce`.
+pub fn hello(nonce: &str) -> LeaseManifest {
     let expose = Expose {
         port: 8_080,
         external: 80,

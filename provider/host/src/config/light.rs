@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use iono_primitives::{FizzId, ProviderId};
 use serde::{Deserialize, Serialize};
 
-use super::values::Seconds;
+use super::values::{Cores, Seconds};
 use super::{Cap, Config, ConfigError, Engine};
 
 /// Whose settings they are.
@@ -80,6 +80,8 @@ fn ask() -> u8 {
 pub struct Pause {
     /// While the machine runs on battery.
     pub on_battery: bool,
+    /// While what its owner runs, in all sessions together, takes more than so many cores.
+    pub owner_cores: Option<Cores>,
 }
 
 impl Config {

@@ -19,7 +19,8 @@ use crate::pricing::{PriceTable, Pricing};
 pub use engine::{Engine, Kubernetes};
 pub use light::{Gateway, Pause, Role, Subnet};
 pub use public::{HostCertificate, Public};
-use values::{Cores, Dollars, Mebibytes, PortRange, Seconds};
+pub use values::Cores;
+use values::{Dollars, Mebibytes, PortRange, Seconds};
 
 /// Everything that `provider run` or `fizz run` needs to know.
 #[derive(Debug, Clone, Serialize, Deserialize)]
