@@ -54,8 +54,12 @@ enum Part {
     Memory,
     /// Requests, CPU time and memory of a lease on a cluster, of 50 and of 200.
     Cluster,
-    /// The tunnel against rathole, through a laboratory's line.
+    /// The tunnel against rathole, through a laboratory's lines.
     Tunnel,
+    /// Both again until they are reached after a restart, another address and a pulled cable.
+    TunnelOutages,
+    /// What idle light nodes cost both; and two thousand of ours.
+    TunnelIdle,
 }
 
 impl Part {
@@ -70,7 +74,9 @@ impl Part {
             Self::Tls => tls::measure().await,
             Self::Memory => memory::measure().await,
             Self::Cluster => cluster::measure().await,
-            Self::Tunnel => tunnel::measure().await,
+            Self::Tunnel => tunnel::lines().await,
+            Self::TunnelOutages => tunnel::outages().await,
+            Self::TunnelIdle => tunnel::idle().await,
         }
     }
 }

@@ -36,8 +36,8 @@ const VISITORS: usize = 16;
 /// The lines that are measured: milliseconds there and back, loss.
 const LINES: [(u64, f64); 6] = [(0, 0.0), (0, 0.01), (60, 0.0), (60, 0.01), (150, 0.0), (150, 0.01)];
 
-/// Measures everything.
-pub(crate) async fn measure() -> Result<Vec<Figure>> {
+/// Throughput and requests on every line.
+pub(crate) async fn lines() -> Result<Vec<Figure>> {
     let dir = tempfile::tempdir()?;
     let mut rows = Vec::new();
     let mut relay = Duration::ZERO;
@@ -47,16 +47,31 @@ pub(crate) async fn measure() -> Result<Vec<Figure>> {
         rows.extend(line(&lab, &dir, millis, loss).await?);
         relay += lab.relay_time()?;
     }
-    rows.extend(outage::measure(dir.path()).await?);
-    rows.extend(idle::measure(dir.path()).await?);
     let best = rows.iter().map(|row| row.interval().0).fold(0.0, f64::max);
-    let mut figures: Vec<Figure> = rows.iter().flat_map(Row::figures).collect();
+    let mut figures = figures(&rows);
     let what = "the tunnel's best row against rathole, lower end";
     figures.push(Figure::new("tunnel_best_ratio_low", what, best, "times").at_least(2.0));
     let what = "time that the laboratory's relay took";
     figures.push(Figure::new("tunnel_lab_relay_seconds", what, relay.as_secs_f64(), "s"));
+    Ok(figures)
+}
+
+/// How long visitors find nobody.
+pub(crate) async fn outages() -> Result<Vec<Figure>> {
+    let dir = tempfile::tempdir()?;
+    Ok(figures(&outage::measure(dir.path()).await?))
+}
+
+/// What idle light nodes cost.
+pub(crate) async fn idle() -> Result<Vec<Figure>> {
+    let dir = tempfile::tempdir()?;
+    let mut figures = figures(&idle::measure(dir.path()).await?);
     figures.extend(idle::crowd(dir.path()).await?);
     Ok(figures)
+}
+
+fn figures(rows: &[Row]) -> Vec<Figure> {
+    rows.iter().flat_map(Row::figures).collect()
 }
 
 /// One of the two with all that belongs to it.

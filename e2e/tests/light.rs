@@ -53,7 +53,11 @@ async fn a_light_node_serves_on_after_another_address_a_restarted_engine_and_a_m
     // The router gets another address, and the machine one of another network behind it.
     for change in ["router", "machine"] {
         let lab = &serving.light.lab;
-        if change == "router" { lab.rebind().unwrap() } else { lab.move_client().unwrap() }
+        if change == "router" {
+            lab.rebind().unwrap()
+        } else {
+            lab.move_client().unwrap()
+        }
         let since = Instant::now();
         serving.answers().await.unwrap();
         let took = since.elapsed();

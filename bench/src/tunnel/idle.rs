@@ -16,7 +16,7 @@ use crate::figure::Figure;
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Light nodes of each process.
-const CLIENTS: u16 = 20;
+const CLIENTS: u16 = 100;
 /// Until all are connected and what connecting took is freed.
 const SETTLE: Duration = Duration::from_secs(8);
 /// Two of rathole's heartbeats.
@@ -28,8 +28,8 @@ const FEW: u16 = 10;
 struct Idle {
     gateway: Process,
     client: Process,
-    /// Memory of both without a light node.
-    empty: [f64; 2],
+    /// Both with one light node, the fewest that rathole starts with.
+    alone: (Process, Process),
 }
 
 /// Memory and processor time for each light node, at both ends.
@@ -39,10 +39,9 @@ pub(crate) async fn measure(dir: &Path) -> Result<Vec<Row>> {
         let mut pair = Vec::new();
         for (number, kind) in (0u16..).zip(KINDS) {
             let at = run * 2 + number;
-            let empty = start(kind, &dir.join(format!("empty-{at}")), 100 + at, 0).await?;
-            let empty = [empty.0.memory_kib()?, empty.1.memory_kib()?];
+            let alone = start(kind, &dir.join(format!("one-{at}")), 100 + at, 1).await?;
             let (gateway, client) = start(kind, &dir.join(format!("idle-{at}")), at, CLIENTS).await?;
-            pair.push(Idle { gateway, client, empty });
+            pair.push(Idle { gateway, client, alone });
         }
         pairs.push(pair);
     }
@@ -59,11 +58,14 @@ pub(crate) async fn measure(dir: &Path) -> Result<Vec<Row>> {
     for (pair, before) in pairs.iter().zip(before) {
         for ((side, idle), before) in pair.iter().enumerate().zip(before) {
             let (before, after) = (before?, cpu(idle)?);
-            let each = |value: f64| value / f64::from(CLIENTS);
-            rows[0].push(side, each(idle.gateway.memory_kib()? - idle.empty[0]));
-            rows[1].push(side, each(idle.client.memory_kib()? - idle.empty[1]));
+            let more = f64::from(CLIENTS - 1);
+            let memory = |many: &Process, one: &Process| {
+                Ok::<_, anyhow::Error>((many.memory_kib()? - one.memory_kib()?) / more)
+            };
+            rows[0].push(side, memory(&idle.gateway, &idle.alone.0)?);
+            rows[1].push(side, memory(&idle.client, &idle.alone.1)?);
             let spent = (after[0] - before[0]) + (after[1] - before[1]);
-            rows[2].push(side, each(spent.as_secs_f64() * 1e3));
+            rows[2].push(side, spent.as_secs_f64() * 1e3 / f64::from(CLIENTS));
         }
     }
     Ok(rows.map(Row::done).into())
@@ -75,7 +77,7 @@ async fn start(kind: Kind, dir: &Path, number: u16, clients: u16) -> Result<(Pro
         dir: dir.to_path_buf(),
         gateway: LOCAL,
         port: 12_000 + number,
-        visitors: 13_000 + number * 20,
+        visitors: 13_000 + number * CLIENTS,
         service: SocketAddr::new(LOCAL, 9),
         clients,
     };

@@ -14,6 +14,8 @@ use super::{KINDS, RUNS, Side};
 /// How long the gateway is away, and the cable out.
 const AWAY: Duration = Duration::from_millis(1_500);
 const PULLED: Duration = Duration::from_secs(12);
+/// Between the beginnings of two pairs, so that the moments that are measured do not meet.
+const APART: Duration = Duration::from_secs(2);
 
 /// A gateway that restarts, a router that forgets its mappings, a cable that is pulled.
 pub(crate) async fn measure(dir: &Path) -> Result<Vec<Row>> {
@@ -25,7 +27,11 @@ pub(crate) async fn measure(dir: &Path) -> Result<Vec<Row>> {
     ];
     let pairs = try_join_all((0..RUNS).map(|run| {
         let dir = dir.join(format!("outage-{run}"));
-        async move { pair(&dir).await }
+        let start = APART * u32::try_from(run).unwrap_or_default();
+        async move {
+            tokio::time::sleep(start).await;
+            pair(&dir).await
+        }
     }));
     for pair in pairs.await? {
         for (row, values) in rows.iter_mut().zip(pair) {
@@ -38,7 +44,7 @@ pub(crate) async fn measure(dir: &Path) -> Result<Vec<Row>> {
 
 /// Seconds of both sides for each fault.
 async fn pair(dir: &Path) -> Result<[[f64; 2]; 3]> {
-    let lab = Lab::new(Line { round_trip: Duration::from_millis(20), loss: 0.0, seed: 1 })?;
+    let lab = Lab::new(Line { round_trip: Duration::from_millis(60), loss: 0.0, seed: 1 })?;
     let mut sides = [Side::start(KINDS[0], &lab, dir).await?, Side::start(KINDS[1], &lab, dir).await?];
     for side in &mut sides {
         side.gateway = None;

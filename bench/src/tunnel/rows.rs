@@ -8,6 +8,8 @@ use crate::stats::median;
 
 /// Least ratio that the interval's lower end must reach.
 const BOUND: f64 = 0.95;
+/// Beyond this a ratio says no more: what takes next to nothing is infinitely better.
+const MOST: f64 = 100.0;
 /// Draws of the bootstrap.
 const DRAWS: usize = 5_000;
 
@@ -43,13 +45,14 @@ impl Row {
         self.runs[side].push(value);
     }
 
-    /// Ours over theirs, or the other way round where less is better.
+    /// Ours over theirs, or the other way round where less is better; at most [`MOST`].
     fn ratio(&self, ours: &[f64], theirs: &[f64]) -> f64 {
         let (ours, theirs) = (median(ours), median(theirs));
-        match self.better {
-            Better::More => ours / theirs.max(f64::MIN_POSITIVE),
-            Better::Less => theirs / ours.max(f64::MIN_POSITIVE),
-        }
+        let (above, below) = match self.better {
+            Better::More => (ours, theirs),
+            Better::Less => (theirs, ours),
+        };
+        (above / below.max(f64::MIN_POSITIVE)).min(MOST)
     }
 
     /// The 95% interval of the ratio, by drawing pairs again and again.

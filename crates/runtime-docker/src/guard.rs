@@ -40,6 +40,11 @@ const BRIDGED: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 const GUARDED: &str = "guarded";
 const GUARDED_INSIDE: &str = "/dev/ionosphere-guarded";
 
+/// Whether packets pass a bridge unseen by the rules.
+fn bridges_pass() -> bool {
+    std::fs::read_to_string(BRIDGED).is_ok_and(|value| value.trim() == "0")
+}
+
 #[derive(Debug)]
 pub(crate) struct Guard {
     egress: Egress,
@@ -90,7 +95,7 @@ impl Guard {
 
     /// The first shared rule that is not there.
     async fn missing(&self) -> Option<String> {
-        if std::fs::read_to_string(BRIDGED).is_ok_and(|value| value.trim() == "0") {
+        if bridges_pass() {
             return Some("net.bridge.bridge-nf-call-iptables = 1 (sysctl)".to_owned());
         }
         for (chain, rule) in [
@@ -110,7 +115,8 @@ impl Guard {
 
     /// Fills the chains in one transaction, so that there is no moment without rules, and sends traffic into them.
     async fn install(&self) -> Result<(), RuntimeError> {
-        if Path::new(BRIDGED).exists() {
+        // Usually on already; in a container it can be read only.
+        if bridges_pass() {
             std::fs::write(BRIDGED, "1").map_err(|error| failed("write", Path::new(BRIDGED), &error))?;
         }
         let mut rules = format!("*filter\n:{INPUT} - [0:0]\n");

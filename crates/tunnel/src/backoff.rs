@@ -1,5 +1,5 @@
-//! How long a client waits before it tries again: at once at first, so that a moment's outage costs a moment, then longer,
-//! and never at the same time as everybody else.
+//! How long a client waits before it tries again: about a fourth of the time that it has tried for, so that a short outage
+//! costs little more than itself, up to a bound, and never at the same time as everybody else.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ impl Backoff {
         Self { next: FIRST }
     }
 
-    /// The next wait: between half and the whole of a time that doubles.
+    /// The next wait: between half and the whole of a time that grows by a fourth.
     pub(crate) fn wait(&mut self) -> Duration {
         let wait = jitter(self.next);
-        self.next = (self.next * 2).min(LONGEST);
+        self.next = (self.next * 5 / 4).min(LONGEST);
         wait
     }
 }
@@ -39,10 +39,15 @@ mod tests {
     #[test]
     fn waits_grow_to_their_bound_and_differ() {
         let mut backoff = Backoff::new();
-        let waits: Vec<Duration> = (0..20).map(|_| backoff.wait()).collect();
+        let waits: Vec<Duration> = (0..30).map(|_| backoff.wait()).collect();
         assert!(waits[0] <= FIRST && waits[0] >= FIRST / 2);
         assert!(waits.iter().all(|wait| *wait <= LONGEST));
-        assert!(waits[10..].iter().all(|wait| *wait >= LONGEST / 2));
-        assert_ne!(waits[15], waits[16]);
+        let mut tried = Duration::ZERO;
+        for wait in &waits {
+            assert!(*wait <= FIRST + tried / 2, "{wait:?} after {tried:?}");
+            tried += *wait;
+        }
+        assert!(waits[20..].iter().all(|wait| *wait >= LONGEST / 2));
+        assert_ne!(waits[25], waits[26]);
     }
 }

@@ -36,6 +36,9 @@ pub enum TunnelError {
     /// Nothing was heard for several keep-alive intervals.
     #[error("the other end of the tunnel fell silent")]
     Silent,
+    /// The way to the gateway begins at another address now.
+    #[error("this machine has another address now; the tunnel begins anew")]
+    Moved,
     /// A message for the other daemon is longer than 16 KiB.
     #[error("a message for the other end of the tunnel is longer than 16 KiB")]
     MessageTooLong,

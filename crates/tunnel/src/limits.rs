@@ -33,9 +33,11 @@ pub struct Limits {
     pub unanswered_flows: usize,
     /// A flow that is silent for so long is forgotten.
     pub flow_idle: Duration,
-    /// Between two pings on the control connection; after three without an answer the peer counts as dead. The kernel's
-    /// keep-alive finds a dead path much sooner.
+    /// Between two pings on the control connection while something is carried; after three without an answer the peer
+    /// counts as dead. The kernel's keep-alive finds a dead path much sooner.
     pub ping: Duration,
+    /// The same while nothing is carried, so that an idle light node wakes nobody.
+    pub idle_ping: Duration,
     /// Messages between the daemons that wait to be sent or handled.
     pub messages: usize,
     /// Keep-alive of the control connection.
@@ -62,12 +64,15 @@ impl Default for Limits {
             unanswered_flows: 256,
             flow_idle: seconds(60),
             ping: seconds(45),
+            idle_ping: seconds(600),
             messages: 32,
+            // Notices another address of the router's after five seconds, when the gateway's machine refuses a probe, and
+            // outlives a cable that is out for fifteen.
             control: KeepAlive {
                 idle: seconds(5),
-                interval: seconds(2),
-                probes: 3,
-                unacknowledged: seconds(15),
+                interval: seconds(3),
+                probes: 5,
+                unacknowledged: seconds(20),
             },
             // Longer than most outages: a stream under way survives them.
             data: KeepAlive {

@@ -13,10 +13,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsStream;
 use tokio_util::io::poll_read_buf;
 
-use crate::TunnelError;
 use crate::path::Congestion;
 use crate::read_ahead::ReadAhead;
 use crate::wire::{Header, Kind, Message, WireError};
+use crate::{TunnelError, socket};
 
 /// A frame that was begun must be whole, and a written one gone, after this.
 const FRAME_TIME: Duration = Duration::from_secs(10);
@@ -110,6 +110,11 @@ impl Link {
         self.tls.get_ref().0.tcp().peer_addr().ok()
     }
 
+    /// Where this end is.
+    pub(crate) fn own_address(&self) -> Option<SocketAddr> {
+        self.tls.get_ref().0.tcp().local_addr().ok()
+    }
+
     /// The next frame, of at most `limit` bytes; waits for its beginning without end. May be cancelled.
     pub(crate) async fn frame(&mut self, limit: usize) -> Result<(Kind, Bytes), TunnelError> {
         self.frames.next(&mut self.tls, limit).await
@@ -148,5 +153,10 @@ impl Link {
         let fresh = matches!(read, Poll::Pending) && self.frames.held.is_empty();
         self.frames.release();
         fresh
+    }
+
+    /// Whether what was sent last is still under way since longer than it should be.
+    pub(crate) fn is_stuck(&self) -> bool {
+        socket::is_stuck(self.tls.get_ref().0.tcp())
     }
 }

@@ -5,7 +5,6 @@
 //! with it then.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
 
 use tokio::net::TcpStream;
 
@@ -17,8 +16,6 @@ pub(crate) const LOOK: usize = 64 * 1024;
 const FEW: u32 = 3;
 /// ... that are more than one in so many mean a lossy path.
 const RARE: u64 = 500;
-/// On a shorter path a loss is made good at once.
-const SHORT: Duration = Duration::from_millis(4);
 
 /// What is known of the path between a client and its gateway; lives as long as the control connection.
 #[derive(Debug, Default)]
@@ -68,9 +65,7 @@ impl Congestion {
 }
 
 fn is_lossy(losses: Losses, written: u64) -> bool {
-    losses.round_trip >= SHORT
-        && losses.repeated >= FEW
-        && u64::from(losses.repeated) * u64::from(losses.segment) * RARE >= written
+    losses.repeated >= FEW && u64::from(losses.repeated) * u64::from(losses.segment) * RARE >= written
 }
 
 #[cfg(test)]
@@ -78,12 +73,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_frequent_losses_on_a_long_path_count() {
-        let losses =
-            |repeated, millis| Losses { repeated, segment: 1_448, round_trip: Duration::from_millis(millis) };
-        assert!(is_lossy(losses(3, 60), 400_000), "1%");
-        assert!(!is_lossy(losses(2, 60), 100_000), "too few to tell");
-        assert!(!is_lossy(losses(3, 60), 10_000_000), "one in two thousand");
-        assert!(!is_lossy(losses(100, 1), 1_000_000), "a short path");
+    fn only_frequent_losses_count() {
+        let losses = |repeated| Losses { repeated, segment: 1_448 };
+        assert!(is_lossy(losses(3), 400_000), "1%");
+        assert!(!is_lossy(losses(2), 100_000), "too few to tell");
+        assert!(!is_lossy(losses(3), 10_000_000), "one in two thousand");
     }
 }

@@ -55,13 +55,22 @@ pub(crate) struct Losses {
     pub(crate) repeated: u32,
     /// Bytes of a segment.
     pub(crate) segment: u32,
-    /// There and back.
-    pub(crate) round_trip: Duration,
 }
 
-/// Asks the kernel; `None` when it does not say.
-#[allow(unsafe_code)]
+/// What the kernel knows of a connection's losses; `None` when it does not say.
 pub(crate) fn losses(stream: &TcpStream) -> Option<Losses> {
+    let info = info(stream)?;
+    Some(Losses { repeated: info.tcpi_total_retrans, segment: info.tcpi_snd_mss })
+}
+
+/// Whether something sent is not acknowledged in time: the kernel sends nothing new until that is, and repeats it ever more
+/// seldom, so that after an outage such a connection stands still for seconds while others work.
+pub(crate) fn is_stuck(stream: &TcpStream) -> bool {
+    info(stream).is_some_and(|info| info.tcpi_retransmits > 0)
+}
+
+#[allow(unsafe_code)]
+fn info(stream: &TcpStream) -> Option<libc::tcp_info> {
     // SAFETY: the structure is made of integers, for which all zeros is a value.
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
     let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).ok()?;
@@ -75,11 +84,7 @@ pub(crate) fn losses(stream: &TcpStream) -> Option<Losses> {
             &raw mut length,
         )
     };
-    (failed == 0).then(|| Losses {
-        repeated: info.tcpi_total_retrans,
-        segment: info.tcpi_snd_mss,
-        round_trip: Duration::from_micros(info.tcpi_rtt.into()),
-    })
+    (failed == 0).then_some(info)
 }
 
 /// Chooses a congestion control; `false` when the kernel lacks or forbids it.

@@ -31,6 +31,11 @@ impl Traffic {
         self.confirmed.load(Relaxed)
     }
 
+    /// Changes when anything is carried.
+    pub(crate) fn moved(&self) -> u64 {
+        self.sent().wrapping_add(self.received())
+    }
+
     pub(crate) fn count_sent(&self, bytes: usize) {
         self.sent.fetch_add(bytes as u64, Relaxed);
     }

@@ -77,7 +77,7 @@ fn a_light_node_behind_nat_keeps_its_port_through_a_new_address_and_a_pulled_cab
     assert!(!matches!(direct, Ok(Ok(_))), "the router lets visitors in");
 
     lab.move_client().unwrap();
-    back("another address behind the router", MOVED);
+    back("another address behind the router", BACK);
     lab.rebind().unwrap();
     back("another address of the router", MOVED);
     lab.pull();

@@ -8,7 +8,7 @@ use alloy::providers::Provider as _;
 use anyhow::{Context, Result, ensure};
 use iono_bindings::{ILeaseBook, LeaseWords};
 use iono_primitives::LeaseState;
-use iono_testkit::{eventually, events};
+use iono_testkit::{events, eventually};
 
 use super::LightNode;
 use crate::cli::{field, number, text};
@@ -84,9 +84,8 @@ impl Serving {
     /// # Errors
     /// With the light node's log when that does not come.
     pub async fn until(&self, network: &Network, state: LeaseState) -> Result<()> {
-        let there = || async {
-            (words(network, self.lease).await.ok()?.lease_state() == Some(state)).then_some(())
-        };
+        let there =
+            || async { (words(network, self.lease).await.ok()?.lease_state() == Some(state)).then_some(()) };
         let there = eventually(&format!("lease {} {state:?}", self.lease), SOON, there).await;
         there.with_context(|| self.light.logs())
     }
@@ -100,7 +99,8 @@ impl Serving {
         let (chain, book) = (network.anvil.provider(), network.book.lease_book);
         let id = U256::from(self.lease);
         let paused = events::last::<ILeaseBook::LeasePaused>(chain, book, |event| event.lease == id).await?;
-        let resumed = events::last::<ILeaseBook::LeaseResumed>(chain, book, |event| event.lease == id).await?;
+        let resumed =
+            events::last::<ILeaseBook::LeaseResumed>(chain, book, |event| event.lease == id).await?;
         let since: u64 = paused.event.since.saturating_to();
         let until = since + resumed.event.unbilledSeconds.saturating_to::<u64>();
         let seconds = since.clamp(pulled, plugged) - pulled + (plugged - until.clamp(pulled, plugged));

@@ -59,7 +59,9 @@ impl Rest {
         let text = fs::read_to_string(&self.sessions).unwrap_or_default();
         let path = self.sessions.display();
         used(&text).is_none().then(|| {
-            format!("pause.owner_cores has no effect: {path} is missing; it needs systemd and control groups v2")
+            format!(
+                "pause.owner_cores has no effect: {path} is missing; it needs systemd and control groups v2"
+            )
         })
     }
 

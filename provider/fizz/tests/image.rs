@@ -21,7 +21,7 @@ impl Drop for Container {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let log = Command::new("docker").args(["logs", &self.0]).output().unwrap();
-            eprintln!("log of the container:\n{}", String::from_utf8_lossy(&log.stdout));
+            eprintln!("log of the container:\n{}", String::from_utf8_lossy(&log.stderr));
         }
         let _ = Command::new("docker").args(["rm", "-f", &self.0]).output();
     }
@@ -33,7 +33,8 @@ struct Shared<'a>(&'a Path);
 impl<'a> Shared<'a> {
     fn make(folder: &'a Path) -> Self {
         for args in [&["--bind", "FOLDER", "FOLDER"][..], &["--make-shared", "FOLDER"]] {
-            let args = args.iter().map(|arg| if *arg == "FOLDER" { folder.as_os_str() } else { arg.as_ref() });
+            let args =
+                args.iter().map(|arg| if *arg == "FOLDER" { folder.as_os_str() } else { arg.as_ref() });
             assert!(Command::new("mount").args(args).status().unwrap().success());
         }
         Self(folder)
@@ -47,18 +48,24 @@ impl Drop for Shared<'_> {
 }
 
 /// The documented command, with folders and a name of this test's own.
-fn documented(subnet: &Subnet, name: &str) -> Vec<String> {
+fn documented(subnet: &Subnet, name: &str) -> String {
     let docs = std::fs::read_to_string(repo_root().unwrap().join("docs/fizz.md")).unwrap();
     let start = docs.find("docker run ").unwrap();
-    let command = docs[start..].split("```").next().unwrap().replace("\\\n", " ");
+    let command = docs[start..].replace("\\\n", " ");
+    let image = format!("ionosphere/fizz:{}", env!("CARGO_PKG_VERSION"));
     let settings = format!("{}:/etc/ionosphere:", subnet.folder().display());
     let data = subnet.devnet.dir().display().to_string();
-    let word = |word: &str| match word {
-        "fizz" => name.to_owned(),
-        image if image.starts_with("ionosphere/fizz:") => TAG.to_owned(),
-        word => word.replace("/etc/ionosphere:/etc/ionosphere:", &settings).replace("/var/lib/ionosphere", &data),
-    };
-    command.split_whitespace().skip(1).map(word).collect()
+    let mut command = command.lines().next().unwrap().to_owned();
+    for (theirs, ours) in [
+        ("--name fizz ", format!("--name {name} ").as_str()),
+        ("/etc/ionosphere:/etc/ionosphere:", &settings),
+        ("/var/lib/ionosphere", &data),
+        (&image, TAG),
+    ] {
+        assert!(command.contains(theirs), "no {theirs} in {command}");
+        command = command.replace(theirs, ours);
+    }
+    command
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,20 +79,22 @@ async fn the_documented_container_hosts_what_outlives_it() {
     let _shared = Shared::make(subnet.devnet.dir());
     let _gateway = subnet.gateway().await;
     let name = format!("fizz-{}", std::process::id());
-    let command = documented(&subnet, &name);
-    docker::run(&command.iter().map(String::as_str).collect::<Vec<_>>()).await.unwrap();
     let container = Container(name);
+    let started = Command::new("sh").args(["-c", &documented(&subnet, &container.0)]).output().unwrap();
+    assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
     subnet.light_node_ready().await;
 
     // All that a light node must have is there, the bound of volumes and the guard among it.
-    docker::run(&["exec", &container.0, "fizz", "--config", "/etc/ionosphere/fizz.toml", "check"]).await.unwrap();
+    let check = ["exec", &container.0, "fizz", "--config", "/etc/ionosphere/fizz.toml", "check"];
+    let check = Command::new("docker").args(check).output().unwrap();
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
 
     let mut manifest = common::hello("nonce-of-image");
     manifest.services[0].volumes.push(Volume {
         name: "data".to_owned(),
         mount: "/data".to_owned(),
         size: 64,
-        class: StorageClass::Ssd,
+        class: StorageClass::Any,
         kind: VolumeKind::Persistent,
         read_only: false,
     });

@@ -13,6 +13,7 @@ mod segments;
 mod tun;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub struct Lab {
     /// The last byte of the router's outer address and of the client's.
     outer: AtomicU32,
     inner: AtomicU32,
+    /// This machine's address, once it is joined.
+    beyond: OnceLock<IpAddr>,
 }
 
 impl Lab {
@@ -77,7 +80,7 @@ impl Lab {
         router
             .tool("iptables", &[&["-A", "FORWARD", "-i", "wan"], &known[..], &["-j", "ACCEPT"]].concat())?;
         let (outer, inner) = (AtomicU32::new(2), AtomicU32::new(2));
-        Ok(Self { relay, client, router, gateway, outer, inner })
+        Ok(Self { relay, client, router, gateway, outer, inner, beyond: OnceLock::new() })
     }
 
     /// Where a light node runs.
@@ -115,8 +118,15 @@ impl Lab {
         }
         gateway.run(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1"))?;
         gateway.tool("iptables", &["-t", "nat", "-A", "POSTROUTING", "-o", "uplink", "-j", "MASQUERADE"])?;
-        self.router.ip(&["route", "add", &format!("{here}/32"), "via", "10.77.0.1"])?;
-        Ok(here.into())
+        let here = *self.beyond.get_or_init(|| here.into());
+        self.route_beyond()?;
+        Ok(here)
+    }
+
+    /// The router's way to this machine, if there is one: it is lost with the router's address.
+    fn route_beyond(&self) -> Result<()> {
+        let Some(here) = self.beyond.get() else { return Ok(()) };
+        self.router.ip(&["route", "replace", &format!("{here}/32"), "via", "10.77.0.1"])
     }
 
     /// Pulls the cable: everything is lost both ways, and nobody is told.
@@ -139,7 +149,8 @@ impl Lab {
         self.router.ip(&["addr", "add", &format!("10.77.0.{}/24", old + 1), "dev", "wan"])?;
         self.router.ip(&["addr", "del", &format!("10.77.0.{old}/24"), "dev", "wan"])?;
         // With its last address of the network gone, the secondary ones go too unless they were promoted.
-        self.router.ip(&["addr", "replace", &format!("10.77.0.{}/24", old + 1), "dev", "wan"])
+        self.router.ip(&["addr", "replace", &format!("10.77.0.{}/24", old + 1), "dev", "wan"])?;
+        self.route_beyond()
     }
 
     /// The client's machine gets another address, as when it changes from cable to wireless.

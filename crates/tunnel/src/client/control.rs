@@ -4,17 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, State, connect::connect, data};
+use super::{Shared, State, connect::connect, data, route::Route};
 use crate::TunnelError;
 use crate::backoff::{Backoff, jitter};
 use crate::link::Link;
 use crate::path::Path;
 use crate::traffic::Traffic;
 use crate::wire::{Farewell, Kind, MAX_MESSAGE, Message, Role, WireError};
+
+/// Pings that nobody answered after which the gateway counts as dead.
+const UNANSWERED: u32 = 3;
 
 /// Keeps the tunnel until the client stops.
 pub(super) async fn run(shared: Arc<Shared>, mut outgoing: mpsc::Receiver<Bytes>) {
@@ -67,8 +70,16 @@ async fn tunnel(
     let _guard = over.clone().drop_guard();
     let traffic = Arc::clone(&shared.traffic.borrow());
     let places = Arc::new(Semaphore::new(most));
-    let control = Control { shared, traffic, path: Arc::default(), epoch, over, places };
+    let (path, began) = (Arc::default(), Arc::default());
+    let control = Control { shared, traffic, path, epoch, over, places, began };
     control.run(&mut link, outgoing).await
+}
+
+async fn changed(route: Option<&Route>) {
+    match route {
+        Some(route) => route.changed().await,
+        None => std::future::pending().await,
+    }
 }
 
 fn unwelcome(message: &Message) -> TunnelError {
@@ -94,24 +105,35 @@ struct Control<'a> {
     over: CancellationToken,
     /// One for each data connection.
     places: Arc<Semaphore>,
+    /// A stream began: there will be something to account for.
+    began: Arc<Notify>,
 }
 
 impl Control<'_> {
     async fn run(&self, link: &mut Link, outgoing: &mut mpsc::Receiver<Bytes>) -> Result<(), TunnelError> {
-        let ping = self.shared.limits.ping;
-        let mut heard = Instant::now();
-        let mut next = heard + jitter(ping);
+        let (ping, idle) = (self.shared.limits.ping, self.shared.limits.idle_ping);
+        let (mut unanswered, mut told) = (0, self.traffic.moved());
+        let mut next = Instant::now() + jitter(idle);
+        let route = Route::of(link);
         loop {
             tokio::select! {
                 message = link.message(MAX_MESSAGE) => {
-                    heard = Instant::now();
-                    self.handle(message?).await?;
+                    let message = message?;
+                    unanswered = 0;
+                    if matches!(message, Message::Pong(_)) && self.traffic.moved() == told {
+                        next = Instant::now() + idle;
+                    }
+                    self.handle(message).await?;
                 }
+                () = changed(route.as_ref()) => return Err(TunnelError::Moved),
+                () = self.began.notified() => next = next.min(Instant::now() + ping),
                 Some(bytes) = outgoing.recv() => link.say(&Message::Payload(bytes)).await?,
                 () = sleep_until(next) => {
-                    if heard.elapsed() > ping * 3 {
+                    if unanswered == UNANSWERED {
                         return Err(TunnelError::Silent);
                     }
+                    unanswered += 1;
+                    told = self.traffic.moved();
                     next = Instant::now() + ping;
                     link.say(&Message::Ping(self.traffic.received())).await?;
                 }
@@ -132,6 +154,7 @@ impl Control<'_> {
                         traffic: Arc::clone(&self.traffic),
                         path: Arc::clone(&self.path),
                         over: self.over.clone(),
+                        began: Arc::clone(&self.began),
                         _place: place,
                     };
                     self.shared.tasks.spawn(data.run(self.epoch));

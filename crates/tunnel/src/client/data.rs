@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +23,8 @@ pub(super) struct Data {
     pub(super) path: Arc<Path>,
     /// The control connection has ended.
     pub(super) over: CancellationToken,
+    /// Told of each stream.
+    pub(super) began: Arc<Notify>,
     pub(super) _place: OwnedSemaphorePermit,
 }
 
@@ -61,6 +64,7 @@ impl Data {
     }
 
     async fn stream(&self, link: &mut Link, open: &Open) -> Result<(), TunnelError> {
+        self.began.notify_one();
         let limits = &self.shared.limits;
         let terms = Terms { traffic: &self.traffic, path: &self.path, limits, end: End::Client };
         let Some(target) = (self.shared.services)(open) else {

@@ -4,6 +4,7 @@
 mod connect;
 mod control;
 mod data;
+mod route;
 mod udp;
 
 use std::net::SocketAddr;

@@ -16,7 +16,8 @@ use crate::link::Link;
 use crate::traffic::Traffic;
 use crate::wire::{Farewell, Kind, MAX_MESSAGE, Message, WireError};
 
-/// How often idle data connections are looked through.
+/// How often data connections are looked through while more of them are idle than are kept ready. An idle light node must
+/// not wake the gateway.
 const TRIM: Duration = Duration::from_secs(30);
 /// What a client that was replaced should wait, in seconds: two machines with one key must not chase each other.
 const REPLACED: u16 = 30;
@@ -70,11 +71,15 @@ struct Control<'a> {
 
 impl Control<'_> {
     async fn run(&mut self, link: &mut Link) -> Result<(), TunnelError> {
-        let silence = self.shared.limits.ping * 3;
+        let silence = self.shared.limits.idle_ping + self.shared.limits.ping * 3;
         let mut heard = Instant::now();
-        let mut trim = Instant::now() + TRIM;
+        let mut trim = None;
         self.ask(link).await?;
         loop {
+            if self.pool.has_surplus() {
+                trim.get_or_insert_with(|| Instant::now() + TRIM);
+            }
+            let dead = heard + silence;
             tokio::select! {
                 message = link.message(MAX_MESSAGE) => {
                     heard = Instant::now();
@@ -84,11 +89,11 @@ impl Control<'_> {
                 }
                 Some(bytes) = self.messages.recv() => link.say(&Message::Payload(bytes)).await?,
                 () = self.pool.wanted.notified() => self.ask(link).await?,
-                () = sleep_until(trim.min(heard + silence)) => {
+                () = sleep_until(trim.map_or(dead, |trim| trim.min(dead))) => {
                     if heard.elapsed() >= silence {
                         return Err(TunnelError::Silent);
                     }
-                    trim = Instant::now() + TRIM;
+                    trim = None;
                     drop(self.pool.trim());
                     self.ask(link).await?;
                 }

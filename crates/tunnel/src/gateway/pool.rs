@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// See the file's first lines.
 pub(super) struct Pool {
     inner: Mutex<Inner>,
-    /// Somebody may want more connections.
+    /// Somebody may want more connections, or more are idle than are needed.
     pub(super) wanted: Notify,
     limits: Arc<Limits>,
     path: Arc<Path>,
@@ -114,17 +114,29 @@ impl Pool {
         // Not dropped as a carrier: that would count it out under the lock that is held.
         if let Some(link) = carrier.link.take() {
             inner.idle.push(link);
+            if inner.idle.len() == pool.limits.ready + 1 {
+                pool.wanted.notify_one();
+            }
         }
     }
 
-    /// A connection for a stream: the one used last, or the next that comes.
+    /// Whether more are idle than are kept ready: [`Self::trim`] has something to look at.
+    pub(super) fn has_surplus(&self) -> bool {
+        self.lock().idle.len() > self.limits.ready
+    }
+
+    /// A connection for a stream: the one used last that is not stuck, or the next that comes.
     pub(super) async fn take(self: &Arc<Self>) -> Result<Carrier, TunnelError> {
         let receiver = {
             let mut inner = self.lock();
             if inner.closed {
                 return Err(TunnelError::Away);
             }
-            while let Some(mut link) = inner.idle.pop() {
+            for at in (0..inner.idle.len()).rev() {
+                if inner.idle[at].is_stuck() {
+                    continue; // it may come to again
+                }
+                let mut link = inner.idle.remove(at);
                 if !link.is_fresh() {
                     inner.total -= 1;
                     continue;

@@ -71,7 +71,7 @@ pub(super) async fn run(common: &Common, config: &Config) -> Result<()> {
     let missing = checks.iter().filter(|check| !check.ok).count();
     output::result(common, &checks, |checks| {
         let line = |check: &Checked| {
-            format!("{:8}{:16}{}", if check.ok { "ok" } else { "MISSING" }, check.name, check.message)
+            format!("{:8}{:18}{}", if check.ok { "ok" } else { "MISSING" }, check.name, check.message)
         };
         checks.iter().map(line).collect::<Vec<_>>().join("\n")
     })?;
