@@ -51,7 +51,7 @@ async fn a_light_node_serves_on_after_another_address_a_restarted_engine_and_a_m
     let mut serving = start.await.unwrap();
 
     // The router gets another address, and the machine one of another network behind it.
-    for change in ["router", "machine"] {
+    for (change, most) in [("router", 20), ("machine", 5)] {
         let lab = &serving.light.lab;
         if change == "router" {
             lab.rebind().unwrap()
@@ -61,7 +61,7 @@ async fn a_light_node_serves_on_after_another_address_a_restarted_engine_and_a_m
         let since = Instant::now();
         serving.answers().await.unwrap();
         let took = since.elapsed();
-        assert!(took < Duration::from_secs(25), "{change}: {took:?}");
+        assert!(took < Duration::from_secs(most), "{change}: {took:?}");
     }
 
     // Containers end with their engine; they are started again, and what was not served was not billed.
