@@ -50,8 +50,9 @@ async fn a_light_node_serves_on_after_another_address_a_restarted_engine_and_a_m
     let start = Serving::start(&market.network, &market.node, tunnel, &market.tenant, &mut quiet);
     let mut serving = start.await.unwrap();
 
-    // The router gets another address, and the machine one of another network behind it.
-    for (change, most) in [("router", 20), ("machine", 5)] {
+    // The router gets another address, and the machine one of another network behind it. A request that was sent into the
+    // old way is given up after five seconds.
+    for (change, most) in [("router", 20), ("machine", 10)] {
         let lab = &serving.light.lab;
         if change == "router" {
             lab.rebind().unwrap()

@@ -2,6 +2,7 @@
 //! reserved for it, and that the registry calls active, is bid for.
 
 use std::collections::{HashMap, HashSet};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,8 @@ pub enum Said {
 pub(super) struct Asks {
     orders: Mutex<HashMap<OrderId, Asked>>,
     delegations: Mutex<HashMap<Address, (Instant, f64)>>,
+    /// A light node has said what it has.
+    pub(super) offers: Notify,
 }
 
 struct Asked {
@@ -109,18 +112,29 @@ impl Gateway {
         if let Some(why) = eligible::why_not(&order.words, &order.spec.providers, &profile, Machine::Light) {
             return Said::No(why);
         }
-        let trust = order.words.requirements >> 14 != 0;
-        let mut ranked = rank(self.candidates().await, &order.spec, trust);
-        ranked.truncate(self.settings.ask.into());
-        if ranked.is_empty() {
-            return Said::No(Reason::new(
-                "light_node",
-                "no light node of this subnet has room for it at present",
-            ));
-        }
-        let asked: Vec<FizzId> = ranked.iter().map(|candidate| candidate.fizz).collect();
-        let answers = self.answers(order.id, &asked, limit).await;
+        let deadline = Instant::now() + limit;
+        let Ok(asked) = tokio::time::timeout(limit, self.with_room(order)).await else {
+            let why = "no light node of this subnet has room for it at present";
+            return Said::No(Reason::new("light_node", why));
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        let answers = self.answers(order.id, &asked, left).await;
         self.choose(order, &asked, &answers).await
+    }
+
+    /// The best of those with room for the order, as soon as there is one: a light node may be on its way back.
+    async fn with_room(&self, order: &Order) -> Vec<FizzId> {
+        let trust = order.words.requirements >> 14 != 0;
+        loop {
+            let mut offers = pin!(self.asks.offers.notified());
+            offers.as_mut().enable();
+            let mut ranked = rank(self.candidates().await, &order.spec, trust);
+            ranked.truncate(self.settings.ask.into());
+            if !ranked.is_empty() {
+                return ranked.iter().map(|candidate| candidate.fizz).collect();
+            }
+            offers.await;
+        }
     }
 
     /// All light nodes that are here, with what their owners delegated.

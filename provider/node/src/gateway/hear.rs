@@ -64,6 +64,7 @@ impl Gateway {
             FromNode::Hello { .. } => {}
             FromNode::Offer(offer) => {
                 self.change(fizz, |member| member.offer = offer);
+                self.asks.offers.notify_waiters();
                 self.node.orders_changed.notify_one();
             }
             FromNode::Answer { order, answer } => self.asks.answered(order, fizz, answer),
