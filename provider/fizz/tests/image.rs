@@ -1,6 +1,6 @@
 //! `fizz` as a container: the command of docs/fizz.md starts it beside the tenants' containers, which it bounds, outlives and
 //! is outlived by.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
 mod common;
 
