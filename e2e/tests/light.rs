@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use alloy::primitives::U256;
+use iono_bindings::ILeaseBook;
 use iono_e2e::{Market, Network, NodePlan, cast, light};
 use iono_primitives::LeaseState;
 use light::Serving;
@@ -38,6 +40,18 @@ async fn a_light_node_behind_nat_is_not_paid_while_its_cable_is_out() {
     );
     assert!(plugged - pulled >= 30, "{trial:?}");
     assert_eq!(trial.billed_while_down, 0);
+
+    // An hour later it is paid: four fifths to the light node, and nothing is anywhere else.
+    let network = &market.network;
+    network.anvil.advance(4_000).await.unwrap();
+    let signing = network.anvil.signing(&network.anvil.key(0));
+    let leases = ILeaseBook::new(network.book.lease_book, &signing);
+    let settle = leases.settle(U256::from(trial.lease)).send().await.unwrap();
+    assert!(settle.get_receipt().await.unwrap().status());
+    let settled = "LeaseSettled(uint256 indexed,uint256 indexed,uint256,uint256,uint256,uint256)";
+    let settled = cast::logs(&rpc, &book, settled).await.unwrap();
+    let [_, net, _, share] = numbers(settled.last().unwrap())[..] else { panic!("{settled:?}") };
+    assert!(share > 0 && share.abs_diff((net + share) * 4 / 5) <= 1, "{share} beside {net}");
     market.balanced().await.unwrap();
 }
 

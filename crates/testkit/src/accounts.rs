@@ -71,6 +71,8 @@ pub async fn read(chain: &DynProvider, book: &AddressBook, token: u16) -> Result
     let tokens = IPaymentTokens::new(book.payment_tokens, chain);
     let decimals = TokenWord::read([tokens.tokenWord(token_id).call().await?]).decimals;
     let (mut reserved, mut locked) = (U256::ZERO, U256::ZERO);
+    // Everyone who was ever credited: providers by id, keepers and light nodes' payees by address, and the foundation.
+    let mut payees = BTreeSet::from([escrow.foundation().call().await?]);
     for order in 1..=orders.orderCount().call().await?.to::<u64>() {
         let words = orders.orderWords(U256::from(order)).call().await?;
         let words = OrderWords::read([words.word0, words.word1]);
@@ -82,10 +84,9 @@ pub async fn read(chain: &DynProvider, book: &AddressBook, token: u16) -> Result
             reserved += gross + money::payer_fee(gross, words.payer_fee) + U256::from(words.match_fee);
         }
         locked += leases.lockedOf(U256::from(order)).call().await?;
+        // Nobody's where the lease is not a light node's; nothing is in that ledger.
+        payees.insert(U256::from_be_slice(leases.payeeOf(U256::from(order)).call().await?.as_slice()));
     }
-
-    // Everyone who was ever credited: providers by id, keepers by address, and the foundation.
-    let mut payees = BTreeSet::from([escrow.foundation().call().await?]);
     for settled in events::all::<ILeaseBook::LeaseSettled>(chain, book.lease_book).await? {
         payees.insert(settled.event.provider);
     }
