@@ -26,8 +26,10 @@ pub(crate) use peers::is_apart;
 const RUNS: usize = 7;
 /// Both, in the order of a table's columns.
 const KINDS: [Kind; 2] = [Kind::Ours, Kind::Rathole];
-/// Of one throughput run, after its ramp, and of one run of requests.
+/// Of one throughput run, after its ramp; longer by [`TRANSFER_TRIPS`] ways there and back, in which a window changes. And of
+/// one run of requests.
 const TRANSFER: Duration = Duration::from_millis(400);
+const TRANSFER_TRIPS: u32 = 6;
 const REQUESTS: Duration = Duration::from_millis(700);
 /// Streams beside each other, where there are many.
 const MANY: usize = 100;
@@ -108,7 +110,8 @@ impl Side {
 
     /// One run of transfers: seconds until all visitors are at the service, and megabits a second from then on.
     async fn transfer(&self, way: Way, streams: usize, round_trip: Duration) -> Result<[f64; 2]> {
-        let run = self.visitors.throughput(&self.service, way, streams, round_trip, TRANSFER).await;
+        let length = TRANSFER + round_trip * TRANSFER_TRIPS;
+        let run = self.visitors.throughput(&self.service, way, streams, round_trip, length).await;
         let [arrival, bytes] = run.with_context(|| format!("{:?}, {way:?}, {streams} streams", self.kind))?;
         self.service.quiet().await?;
         Ok([arrival, bytes * 8.0 / 1e6])
