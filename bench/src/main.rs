@@ -89,6 +89,10 @@ async fn main() -> Result<ExitCode> {
     }
     let args = Args::parse();
     let parts = if args.part.is_empty() { Part::value_variants().to_vec() } else { args.part };
+    let out = match args.out {
+        Some(out) => out,
+        None => iono_testkit::repo_root()?.join("bench/results.json"),
+    };
     let mut report = figure::Report::default();
     for part in parts {
         eprintln!(
@@ -96,12 +100,9 @@ async fn main() -> Result<ExitCode> {
             part.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
         );
         report.extend(part.measure().await.with_context(|| format!("{part:?}"))?);
+        // What was measured outlives an interruption of the parts that follow.
+        report.write(&out)?;
     }
-    let out = match args.out {
-        Some(out) => out,
-        None => iono_testkit::repo_root()?.join("bench/results.json"),
-    };
-    report.write(&out)?;
     println!("{}", report.table());
     eprintln!("written to {}", out.display());
     let missed = report.missed();

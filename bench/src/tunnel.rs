@@ -26,10 +26,10 @@ pub(crate) use peers::is_apart;
 const RUNS: usize = 7;
 /// Both, in the order of a table's columns.
 const KINDS: [Kind; 2] = [Kind::Ours, Kind::Rathole];
-/// Of one throughput run, after its ramp; longer by [`TRANSFER_TRIPS`] ways there and back, in which a window changes. And of
-/// one run of requests.
+/// Of one throughput run, after its ramp; longer by [`TRANSFER_TRIPS`] ways there and back, in which a window changes.
 const TRANSFER: Duration = Duration::from_millis(400);
 const TRANSFER_TRIPS: u32 = 6;
+/// Of one run of requests.
 const REQUESTS: Duration = Duration::from_millis(700);
 /// Streams beside each other, where there are many.
 const MANY: usize = 100;
