@@ -1,6 +1,6 @@
 //! What can go wrong in a tunnel, in words for its owner.
 
-use crate::wire::{Farewell, Reason, WireError};
+use crate::wire::{Farewell, WireError};
 
 /// Why a connection or a stream of the tunnel came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -62,9 +62,6 @@ pub enum TunnelError {
     /// No data connection came in time.
     #[error("the light node opened no connection for the stream in time")]
     NoConnection,
-    /// The stream was ended by the peer without being finished.
-    #[error("the stream was broken off: {0:?}")]
-    Stream(Reason),
 }
 
 fn words(reason: Farewell) -> &'static str {

@@ -15,7 +15,7 @@ use tokio_util::io::poll_read_buf;
 
 use crate::path::Congestion;
 use crate::read_ahead::ReadAhead;
-use crate::wire::{Header, Kind, Message, WireError};
+use crate::wire::{Header, Kind, Message, Reason, WireError};
 use crate::{TunnelError, socket};
 
 /// A frame that was begun must be whole, and a written one gone, after this.
@@ -146,11 +146,21 @@ impl Link {
         let _ = timeout(Duration::from_secs(1), self.tls.shutdown()).await;
     }
 
-    /// Whether an idle data connection can carry a stream: the peer has neither ended it nor said anything.
+    /// Whether an idle data connection can carry a stream: the peer has neither ended it nor said anything but what it had
+    /// to say of the last one.
     pub(crate) fn is_fresh(&mut self) -> bool {
         let mut context = Context::from_waker(std::task::Waker::noop());
-        let read = poll_read_buf(Pinned::new(&mut self.tls), &mut context, &mut self.frames.held);
-        let fresh = matches!(read, Poll::Pending) && self.frames.held.is_empty();
+        let held = &mut self.frames.held;
+        let mut read = |held: &mut BytesMut| poll_read_buf(Pinned::new(&mut self.tls), &mut context, held);
+        let mut last = read(held);
+        let late = Reason::Gone.frame();
+        if held.starts_with(&late) {
+            held.advance(late.len());
+            if matches!(last, Poll::Ready(Ok(1..))) {
+                last = read(held);
+            }
+        }
+        let fresh = last.is_pending() && held.is_empty();
         self.frames.release();
         fresh
     }

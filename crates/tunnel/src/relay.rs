@@ -30,17 +30,6 @@ pub(crate) struct Terms<'a> {
     pub(crate) traffic: &'a Traffic,
     pub(crate) path: &'a Path,
     pub(crate) limits: &'a Limits,
-    pub(crate) end: End,
-}
-
-/// At which end of the tunnel a stream runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    /// Opens streams, and may break one off after its own half is whole: visitors close first and are gone then. Whatever
-    /// it says too late comes before the next stream and is overheard.
-    Gateway,
-    /// Waits for streams. What it said too late would be taken for a word about the next one, so it says nothing.
-    Client,
 }
 
 /// How a stream went.
@@ -65,7 +54,7 @@ impl Outcome {
 }
 
 /// Runs a stream. `first` is a whole frame that goes before everything else, or nothing. The data connection is as good
-/// as new after [`Ok`] and must be dropped after [`Err`].
+/// as new after [`Ok`], but for a late [`Reason::Gone`], and must be dropped after [`Err`].
 pub(crate) async fn run<L>(
     link: &mut Link,
     local: &mut L,
@@ -86,7 +75,7 @@ where
 pub(crate) async fn refuse(link: &mut Link, reason: Reason, terms: Terms<'_>) -> Result<(), TunnelError> {
     let mut nobody = tokio::io::empty();
     let mut relay = Relay::new(link, &mut nobody, terms, FAREWELL);
-    relay.break_off(reason)?;
+    relay.break_off(reason);
     poll_fn(|cx| relay.poll(cx)).await.map(|_| ())
 }
 
@@ -165,10 +154,10 @@ impl<'a, L: AsyncRead + AsyncWrite + Unpin> Relay<'a, L> {
     /// A period is over: has anything moved in it?
     fn tick(&mut self) -> Result<(), TunnelError> {
         if !std::mem::take(&mut self.moved) {
-            if self.ours.is_some() {
+            if self.discard {
                 return Err(TunnelError::Silent);
             }
-            self.break_off(Reason::Idle)?;
+            self.break_off(Reason::Idle);
         }
         let period = if self.discard { FAREWELL } else { self.idle };
         self.timer.as_mut().reset(tokio::time::Instant::now() + period);
@@ -250,7 +239,7 @@ impl<'a, L: AsyncRead + AsyncWrite + Unpin> Relay<'a, L> {
                     let _ = ready!(Pin::new(&mut *self.local).poll_shutdown(cx));
                 }
                 self.shut = true;
-                if reason == Reason::Finished && self.ours.is_none() && self.terms.end == End::Client {
+                if reason == Reason::Finished && self.ours.is_none() {
                     ready!(self.poll_recall(cx))?;
                 }
                 return Poll::Ready(Ok(()));
@@ -262,7 +251,7 @@ impl<'a, L: AsyncRead + AsyncWrite + Unpin> Relay<'a, L> {
         }
     }
 
-    /// Uses what was read: `true` when the half has ended, `false` when more must be read.
+    /// Uses what was read: `true` when a frame that ends a half was among it, `false` when more must be read.
     fn poll_deliver(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, TunnelError>> {
         loop {
             let held = &mut self.link.frames.held;
@@ -277,7 +266,7 @@ impl<'a, L: AsyncRead + AsyncWrite + Unpin> Relay<'a, L> {
                     match ready!(Pin::new(&mut *self.local).poll_write(cx, &held[..most])) {
                         Ok(count @ 1..) => count,
                         _ => {
-                            self.break_off(Reason::Broken)?;
+                            self.break_off(Reason::Broken);
                             continue;
                         }
                     }
@@ -311,6 +300,11 @@ impl<'a, L: AsyncRead + AsyncWrite + Unpin> Relay<'a, L> {
         let Some(&reason) = held.get(Header::SIZE) else { return Ok(false) };
         let reason = Reason::decode(&[reason])?;
         held.advance(Header::SIZE + 1);
+        match (self.theirs, reason) {
+            (None, Reason::Gone) => return Ok(true), // of the stream before this one
+            (None, _) | (Some(_), Reason::Gone) => {}
+            (Some(_), _) => return Err(WireError::OutOfPlace(Kind::End).into()),
+        }
         self.theirs = Some(reason);
         self.moved = true;
         if reason != Reason::Finished {
@@ -354,18 +348,16 @@ impl<'a, L: AsyncRead + AsyncWrite + Unpin> Relay<'a, L> {
     }
 
     /// Nothing more will go to or come from `local`.
-    fn break_off(&mut self, reason: Reason) -> Result<(), TunnelError> {
+    fn break_off(&mut self, reason: Reason) {
         self.discard = true;
         if self.ours == Some(Reason::Finished) {
-            // The peer was told that our half is whole.
-            if self.terms.end == End::Client {
-                return Err(TunnelError::Stream(reason));
-            }
+            // The peer was told that our half is whole, and may have ended the stream by itself meanwhile.
             self.ours = None;
+            self.end(Reason::Gone);
+        } else {
+            self.end(reason);
         }
-        self.end(reason);
         self.timer.as_mut().reset(tokio::time::Instant::now() + FAREWELL);
-        Ok(())
     }
 
     fn end(&mut self, reason: Reason) {

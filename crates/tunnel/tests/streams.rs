@@ -133,6 +133,54 @@ async fn visitors_that_leave_early_leave_nothing_behind() {
     }
 }
 
+/// A service that ends its half and breaks off while a visitor still sends: that visitor leaves as if all were well, and
+/// the one after it, who gets the same data connection, must not pay for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_breaks_off_late_harms_nobody_after_it() {
+    let listener = TcpListener::bind(local()).await.unwrap();
+    let pair = Pair::new(listener.local_addr().unwrap(), limits()).await;
+    let port = pair.expose("hasty").await;
+    for n in 0..100u8 {
+        let mut visitor = TcpStream::connect(port.address()).await.unwrap();
+        let (mut service, _) = listener.accept().await.unwrap();
+        service.shutdown().await.unwrap();
+        assert_eq!(visitor.read(&mut [0; 1]).await.unwrap(), 0);
+        service.set_zero_linger().unwrap();
+        drop(service);
+        visitor.write_all(&[n; 20_000]).await.unwrap();
+        drop(visitor);
+
+        let mut next = TcpStream::connect(port.address()).await.unwrap();
+        let served = async {
+            let (mut service, _) = listener.accept().await?;
+            next.write_all(&[n]).await?;
+            let mut got = [0; 1];
+            service.read_exact(&mut got).await?;
+            service.write_all(&got).await?;
+            next.read_exact(&mut got).await?;
+            std::io::Result::Ok(got)
+        };
+        let served = tokio::time::timeout(common::PATIENCE, served).await;
+        assert_eq!(served.expect("nobody came to the service").unwrap(), [n]);
+    }
+}
+
+/// A visitor that goes on sending to a service that ended its half and broke off is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_break_reaches_the_visitor() {
+    let listener = TcpListener::bind(local()).await.unwrap();
+    let pair = Pair::new(listener.local_addr().unwrap(), limits()).await;
+    let port = pair.expose("hasty").await;
+    let mut visitor = TcpStream::connect(port.address()).await.unwrap();
+    let (mut service, _) = listener.accept().await.unwrap();
+    service.shutdown().await.unwrap();
+    assert_eq!(visitor.read(&mut [0; 1]).await.unwrap(), 0);
+    service.set_zero_linger().unwrap();
+    drop(service);
+    let told = async { while visitor.write_all(&[1; 10_000]).await.is_ok() {} };
+    tokio::time::timeout(common::PATIENCE, told).await.expect("the visitor is never told");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_is_said_at_once() {
     let free = TcpListener::bind(local()).await.unwrap().local_addr().unwrap();

@@ -12,7 +12,7 @@ use super::{Shared, connect::connect, udp};
 use crate::TunnelError;
 use crate::link::Link;
 use crate::path::Path;
-use crate::relay::{self, End, Terms};
+use crate::relay::{self, Terms};
 use crate::traffic::Traffic;
 use crate::wire::{Kind, MAX_OPEN, Open, Purpose, Reason, Role, WireError};
 
@@ -54,8 +54,7 @@ impl Data {
             };
             let open = match kind {
                 Kind::Open => Open::decode(&payload)?,
-                // The gateway broke the last stream off while it ended by itself.
-                Kind::End => continue,
+                Kind::End if Reason::is_late(kind, &payload) => continue,
                 Kind::Goodbye => return Err(TunnelError::Closed),
                 other => return Err(WireError::OutOfPlace(other).into()),
             };
@@ -66,7 +65,7 @@ impl Data {
     async fn stream(&self, link: &mut Link, open: &Open) -> Result<(), TunnelError> {
         self.began.notify_one();
         let limits = &self.shared.limits;
-        let terms = Terms { traffic: &self.traffic, path: &self.path, limits, end: End::Client };
+        let terms = Terms { traffic: &self.traffic, path: &self.path, limits };
         let Some(target) = (self.shared.services)(open) else {
             return relay::refuse(link, Reason::Unknown, terms).await;
         };

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::pool::{Carrier, Pool};
-use crate::relay::{self, End, Outcome, Terms};
+use crate::relay::{self, Outcome, Terms};
 use crate::traffic::Traffic;
 use crate::wire::{MAX_MESSAGE, Open};
 use crate::{Limits, TunnelError};
@@ -130,7 +130,7 @@ impl Session {
         let frame = open.frame().ok_or(TunnelError::BadService)?;
         let mut carrier = self.carrier().await?;
         let (traffic, path) = (self.traffic(), carrier.path());
-        let terms = Terms { traffic: &traffic, path: &path, limits: &self.limits, end: End::Gateway };
+        let terms = Terms { traffic: &traffic, path: &path, limits: &self.limits };
         let outcome = relay::run(carrier.link()?, visitor, &frame, terms).await?;
         carrier.give_back();
         Ok(outcome)
@@ -148,7 +148,7 @@ impl Session {
         let (traffic, path, limits) = (self.traffic(), carrier.path(), Arc::clone(&self.limits));
         tokio::spawn(async move {
             let Ok(link) = carrier.link() else { return };
-            let terms = Terms { traffic: &traffic, path: &path, limits: &limits, end: End::Gateway };
+            let terms = Terms { traffic: &traffic, path: &path, limits: &limits };
             match relay::run(link, &mut theirs, &frame, terms).await {
                 Ok(_) => carrier.give_back(),
                 Err(error) => tracing::debug!(%error, "a stream of the tunnel ended early"),

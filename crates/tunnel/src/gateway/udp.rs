@@ -12,7 +12,7 @@ use crate::datagrams::{self, LARGEST, PREFIX};
 use crate::flows::Flows;
 use crate::link::Frames;
 use crate::traffic::Traffic;
-use crate::wire::MAX_PAYLOAD;
+use crate::wire::{MAX_PAYLOAD, Reason};
 use crate::{Limits, TunnelError};
 
 /// After a stream that failed, datagrams are dropped for so long.
@@ -104,6 +104,9 @@ impl Port<'_> {
     ) -> Result<(), TunnelError> {
         loop {
             let (kind, payload) = frames.next(reader, MAX_PAYLOAD).await?;
+            if Reason::is_late(kind, &payload) {
+                continue;
+            }
             let (flow, datagram) = datagrams::split(kind, &payload)?;
             traffic.count_received(datagram.len());
             let visitor =

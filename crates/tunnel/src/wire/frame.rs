@@ -108,6 +108,9 @@ pub enum Reason {
     Unknown = 4,
     /// The sender serves as many streams as it is allowed.
     Busy = 5,
+    /// After [`Self::Finished`]: the sender's half was whole, but it takes no more of the other's. Each half may have ended
+    /// by itself before that arrives; then it concerns a stream that is over and is overheard.
+    Gone = 6,
 }
 
 impl Reason {
@@ -116,6 +119,12 @@ impl Reason {
     pub fn frame(self) -> [u8; Header::SIZE + 1] {
         let [a, b, c, d] = Header { kind: Kind::End, length: 1 }.encode();
         [a, b, c, d, self as u8]
+    }
+
+    /// Whether a frame is a [`Self::Gone`] that came too late for the stream that it concerns.
+    #[must_use]
+    pub fn is_late(kind: Kind, payload: &[u8]) -> bool {
+        kind == Kind::End && payload == [Self::Gone as u8]
     }
 
     /// Reads an [`Kind::End`] frame's content.
@@ -130,6 +139,7 @@ impl Reason {
             [3] => Self::Idle,
             [4] => Self::Unknown,
             [5] => Self::Busy,
+            [6] => Self::Gone,
             _ => return Err(WireError::Malformed(Kind::End)),
         })
     }
@@ -159,12 +169,19 @@ mod tests {
 
     #[test]
     fn reasons_come_back() {
-        let all =
-            [Reason::Finished, Reason::Broken, Reason::Refused, Reason::Idle, Reason::Unknown, Reason::Busy];
+        let all = [
+            Reason::Finished,
+            Reason::Broken,
+            Reason::Refused,
+            Reason::Idle,
+            Reason::Unknown,
+            Reason::Busy,
+            Reason::Gone,
+        ];
         for reason in all {
             assert_eq!(Reason::decode(&reason.frame()[Header::SIZE..]), Ok(reason));
         }
-        for odd in [&[][..], &[6], &[0, 0]] {
+        for odd in [&[][..], &[7], &[0, 0]] {
             assert_eq!(Reason::decode(odd), Err(WireError::Malformed(Kind::End)));
         }
     }
