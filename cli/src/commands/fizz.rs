@@ -19,8 +19,10 @@ use crate::output::{Report, facts, table};
 use crate::token::Tokens;
 use crate::tx::Step;
 
-/// Light nodes that are read at a time.
+/// Light nodes whose standing is read at a time.
 const PARALLEL: usize = 16;
+/// Light nodes in one answer.
+const PAGE: u32 = 200;
 /// Names of the registry's states.
 const STATES: [&str; 4] = ["none", "proposed", "member", "left"];
 
@@ -157,14 +159,23 @@ async fn list(context: &Context, provider: Option<u32>) -> Result<Report> {
         Some(_) => None,
         None => Some(context.address().await?),
     };
-    let count = registry(&chain)?.fizzCount().call().await.or_call("cannot count the light nodes")?;
-    let all = stream::iter(1..=count.saturating_to::<u32>())
-        .map(async |fizz| Ok::<_, Failure>((fizz, load(&chain, fizz).await?)));
-    let all: Vec<(u32, Fizz)> = all.buffered(PARALLEL).try_collect().await?;
+    // One whose proposal was taken back is nobody's.
     let wanted = |node: &Fizz| {
-        owner.is_none_or(|owner| node.owner == owner) && provider.is_none_or(|id| node.provider == id)
+        node.state != 0
+            && owner.is_none_or(|owner| node.owner == owner)
+            && provider.is_none_or(|id| node.provider == id)
     };
-    let chosen: Vec<_> = all.into_iter().filter(|(_, node)| wanted(node)).collect();
+    let registry = registry(&chain)?;
+    let mut chosen: Vec<(u32, Fizz)> = Vec::new();
+    for first in (1..=u32::MAX).step_by(PAGE as usize) {
+        let page = registry.nodes(U256::from(first), U256::from(PAGE)).call().await;
+        let page = page.or_call("cannot read the light nodes")?;
+        let is_last = page.len() < PAGE as usize;
+        chosen.extend((first..).zip(page).filter(|(_, node)| wanted(node)));
+        if is_last {
+            break;
+        }
+    }
     let with_why = stream::iter(chosen).map(async |(fizz, node)| {
         let why = why_not(&chain, fizz, &node).await?;
         Ok::<_, Failure>((fizz, node, why))

@@ -49,6 +49,9 @@ async fn an_owner_joins_a_subnet_and_leaves_it() {
     ann.json(&["stake", "delegate", "1", "100"]);
     let status = ann.json(&["fizz", "status", "1"]);
     assert_eq!((&status["active"], &status["delegation"]["held"]), (&json!(true), &json!("100")), "{status}");
+    // A proposal that was taken back is not listed, and hides nobody.
+    assert_eq!(ann.json(&register)["fizz"], 2);
+    ann.json(&["fizz", "leave", "2"]);
     let list = ann.json(&["fizz", "list"]);
     assert_eq!((list.as_array().unwrap().len(), &list[0]["state"]), (1, &json!("member")));
     assert_eq!(owner.json(&["fizz", "list"]), json!([]));

@@ -138,6 +138,15 @@ contract FizzRegistry is Subnets {
         return _nodes[fizz];
     }
 
+    /// @inheritdoc IFizzRegistry
+    function nodes(uint256 first, uint256 most) external view returns (Fizz[] memory page) {
+        uint256 left = first > fizzCount ? 0 : fizzCount + 1 - first;
+        page = new Fizz[](most < left ? most : left);
+        for (uint256 i; i < page.length; ++i) {
+            page[i] = _nodes[first + i];
+        }
+    }
+
     // ---------------------------------------------------------------- internals
 
     function _join(uint256 fizz, Fizz storage n) private {

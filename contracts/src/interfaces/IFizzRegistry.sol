@@ -114,6 +114,9 @@ interface IFizzRegistry is IFizzShares {
     /// @return why a bid may not name the node; empty when it is active
     function whyNot(uint256 provider, uint256 fizz) external view returns (string memory why);
     function node(uint256 fizz) external view returns (Fizz memory);
+    /// @notice Light nodes of all providers by id, from `first` on: `most` of them, or as many as there are. One whose
+    ///         proposal was taken back has the state None.
+    function nodes(uint256 first, uint256 most) external view returns (Fizz[] memory page);
     function fizzCount() external view returns (uint256);
     /// @return terms of this era
     function termsOf(uint256 provider) external view returns (SubnetTerms memory terms);

@@ -72,6 +72,15 @@ impl Frames {
         Ok(Some((kind, payload)))
     }
 
+    /// Takes out what the peer said too late of a stream that is over.
+    pub(crate) fn overhear(&mut self) {
+        let late = Reason::Gone.frame();
+        if self.held.starts_with(&late) {
+            self.held.advance(late.len());
+        }
+        self.release();
+    }
+
     /// Gives the buffer back when nothing is in it.
     pub(crate) fn release(&mut self) {
         if self.held.is_empty() {
@@ -150,17 +159,14 @@ impl Link {
     /// to say of the last one.
     pub(crate) fn is_fresh(&mut self) -> bool {
         let mut context = Context::from_waker(std::task::Waker::noop());
-        let held = &mut self.frames.held;
-        let mut read = |held: &mut BytesMut| poll_read_buf(Pinned::new(&mut self.tls), &mut context, held);
-        let mut last = read(held);
-        let late = Reason::Gone.frame();
-        if held.starts_with(&late) {
-            held.advance(late.len());
-            if matches!(last, Poll::Ready(Ok(1..))) {
-                last = read(held);
-            }
+        let mut read =
+            |frames: &mut Frames| poll_read_buf(Pinned::new(&mut self.tls), &mut context, &mut frames.held);
+        let mut last = read(&mut self.frames);
+        self.frames.overhear();
+        if matches!(last, Poll::Ready(Ok(1..))) && self.frames.held.is_empty() {
+            last = read(&mut self.frames);
         }
-        let fresh = last.is_pending() && held.is_empty();
+        let fresh = last.is_pending() && self.frames.held.is_empty();
         self.frames.release();
         fresh
     }

@@ -21,7 +21,7 @@ use crate::{Limits, TunnelError};
 /// Read at a time while little comes, and once a read has filled it.
 const SMALL: usize = 16 * 1024;
 const LARGE: usize = 64 * 1024;
-/// Once one side has broken a stream off, the other must end its half within this.
+/// Once one side has broken a stream off, the other must go on to its end: a silence of this length ends the connection.
 const FAREWELL: Duration = Duration::from_secs(10);
 
 /// Under what a stream runs.
@@ -97,6 +97,8 @@ struct Relay<'a, L> {
     theirs: Option<Reason>,
     /// `local` takes nothing any more.
     discard: bool,
+    /// Bytes came that `local` did not take: their half is not whole, whatever they say.
+    lost: bool,
     /// The end of their half was passed on.
     shut: bool,
     sent: u64,
@@ -121,6 +123,7 @@ impl<'a, L: AsyncRead + AsyncWrite + Unpin> Relay<'a, L> {
             ours: None,
             theirs: None,
             discard: false,
+            lost: false,
             shut: false,
             sent: 0,
             received: 0,
@@ -139,7 +142,7 @@ impl<'a, L: AsyncRead + AsyncWrite + Unpin> Relay<'a, L> {
             if let (Some(ours), Some(theirs), true, true) =
                 (self.ours, self.theirs, incoming.is_ready(), outgoing.is_ready())
             {
-                self.link.frames.release();
+                self.link.frames.overhear();
                 let (sent, received) = (self.sent, self.received);
                 return Poll::Ready(Ok(Outcome { sent, received, ours, theirs }));
             }
@@ -261,6 +264,7 @@ impl<'a, L: AsyncRead + AsyncWrite + Unpin> Relay<'a, L> {
                     return Poll::Ready(Ok(false));
                 }
                 let count = if self.discard {
+                    self.lost = true;
                     most
                 } else {
                     match ready!(Pin::new(&mut *self.local).poll_write(cx, &held[..most])) {
@@ -301,11 +305,12 @@ impl<'a, L: AsyncRead + AsyncWrite + Unpin> Relay<'a, L> {
         let reason = Reason::decode(&[reason])?;
         held.advance(Header::SIZE + 1);
         match (self.theirs, reason) {
-            (None, Reason::Gone) => return Ok(true), // of the stream before this one
+            (None, Reason::Gone) if self.received == 0 => return Ok(true), // of the stream before this one
+            (None, Reason::Gone) => return Err(WireError::OutOfPlace(Kind::End).into()),
             (None, _) | (Some(_), Reason::Gone) => {}
             (Some(_), _) => return Err(WireError::OutOfPlace(Kind::End).into()),
         }
-        self.theirs = Some(reason);
+        self.theirs = Some(if self.lost && reason == Reason::Finished { Reason::Broken } else { reason });
         self.moved = true;
         if reason != Reason::Finished {
             self.discard = true;

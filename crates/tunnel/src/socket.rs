@@ -4,6 +4,7 @@
 use std::os::fd::AsRawFd as _;
 use std::time::Duration;
 
+use linux_raw_sys::net::tcp_info;
 use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::TcpStream;
@@ -53,14 +54,22 @@ pub(crate) fn prepare(stream: &TcpStream, keep: KeepAlive) {
 pub(crate) struct Losses {
     /// Segments that were sent again.
     pub(crate) repeated: u32,
+    /// Of these, segments that the receiver reports to have got twice; 0 from kernels before 5.2.
+    pub(crate) needless: u32,
     /// Bytes of a segment.
     pub(crate) segment: u32,
+    pub(crate) round_trip: Duration,
 }
 
 /// What the kernel knows of a connection's losses; `None` when it does not say.
 pub(crate) fn losses(stream: &TcpStream) -> Option<Losses> {
     let info = info(stream)?;
-    Some(Losses { repeated: info.tcpi_total_retrans, segment: info.tcpi_snd_mss })
+    Some(Losses {
+        repeated: info.tcpi_total_retrans,
+        needless: info.tcpi_dsack_dups,
+        segment: info.tcpi_snd_mss,
+        round_trip: Duration::from_micros(info.tcpi_rtt.into()),
+    })
 }
 
 /// Whether something sent is not acknowledged in time: the kernel sends nothing new until that is, and repeats it ever more
@@ -70,10 +79,10 @@ pub(crate) fn is_stuck(stream: &TcpStream) -> bool {
 }
 
 #[allow(unsafe_code)]
-fn info(stream: &TcpStream) -> Option<libc::tcp_info> {
+fn info(stream: &TcpStream) -> Option<tcp_info> {
     // SAFETY: the structure is made of integers, for which all zeros is a value.
-    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
-    let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).ok()?;
+    let mut info: tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = libc::socklen_t::try_from(size_of::<tcp_info>()).ok()?;
     // SAFETY: the descriptor is open, and the kernel writes at most `length` bytes, which `info` has.
     let failed = unsafe {
         libc::getsockopt(

@@ -16,6 +16,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 
+/// More than one connection's buffers take, and less than those of all on the way to a visitor.
+const LONG: usize = 6 << 20;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_visitors_get_every_byte_back() {
     let pair = Pair::new(echo().await, limits()).await;
@@ -163,6 +166,28 @@ async fn a_service_that_breaks_off_late_harms_nobody_after_it() {
         let served = tokio::time::timeout(common::PATIENCE, served).await;
         assert_eq!(served.expect("nobody came to the service").unwrap(), [n]);
     }
+}
+
+/// A visitor that takes nothing for too long is shown out, and does not take what it got for all there was.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_was_cut_off_does_not_look_whole() {
+    let listener = TcpListener::bind(local()).await.unwrap();
+    let idle = Limits { idle: Duration::from_secs(1), ..limits() };
+    let pair = Pair::new(listener.local_addr().unwrap(), idle).await;
+    let port = pair.expose("slow").await;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut visitor = socket.connect(port.address()).await.unwrap();
+    let (mut service, _) = listener.accept().await.unwrap();
+    visitor.shutdown().await.unwrap();
+    // The service is rid of all of it, and has ended, while the visitor has hardly begun.
+    service.write_all(&[1; LONG]).await.unwrap();
+    service.shutdown().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let mut got = Vec::new();
+    let read = tokio::time::timeout(common::PATIENCE, visitor.read_to_end(&mut got)).await.unwrap();
+    assert!(got.len() < LONG, "the visitor was given everything: this shows nothing");
+    assert!(read.is_err(), "{} of {LONG} bytes look like all of them", got.len());
 }
 
 /// A visitor that goes on sending to a service that ended its half and broke off is told.

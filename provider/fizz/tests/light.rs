@@ -7,7 +7,9 @@ mod common;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy::primitives::B256;
+use alloy::providers::Provider as _;
 use common::{SOON, Subnet};
+use iono_bindings::IFizzRegistry;
 use iono_lease_api::{Client, LogQuery, PausedReason};
 use iono_primitives::LeaseState;
 use iono_testkit::eventually;
@@ -51,14 +53,14 @@ async fn from_an_order_to_http_200_and_back_to_nothing() {
     // It drops off: visitors are told so, the tenant does not pay from then on.
     let lost = now();
     light.1.kill().await.unwrap();
-    let paused = subnet.until(lease, LeaseState::Paused).await;
+    let paused = subnet.until_state(lease, LeaseState::Paused).await;
     assert!(!subnet.get(&ordered).await);
     assert!((lost.saturating_sub(20)..=lost + 2).contains(&paused.stopped_at), "{lost}: {paused:?}");
 
     // It is back: the same URL and port, billed again, and no second was billed meanwhile.
     let light = subnet.light_node().await;
     subnet.answers(&ordered).await;
-    let active = subnet.until(lease, LeaseState::Active).await;
+    let active = subnet.until_state(lease, LeaseState::Active).await;
     assert!(u64::from(active.unbilled) + 3 >= now() - lost, "{active:?}");
     let again = eventually("the same ways", SOON, || async {
         let status = client.status(lease).await.ok()?;
@@ -73,7 +75,7 @@ async fn from_an_order_to_http_200_and_back_to_nothing() {
     assert_ne!(again.paused_reason, Some(PausedReason::NodeLost));
 
     subnet.close(lease).await;
-    subnet.until(lease, LeaseState::Closed).await;
+    subnet.until_state(lease, LeaseState::Closed).await;
     eventually("no answer", SOON, || async { (!subnet.get(&ordered).await).then_some(()) }).await.unwrap();
     eventually("an empty engine", SOON, || async { subnet.containers(lease).await.is_empty().then_some(()) })
         .await
@@ -102,8 +104,28 @@ async fn a_gateway_that_is_killed_finds_its_light_node_and_all_its_ways_again() 
     assert_eq!(after.services[0].urls, before.services[0].urls);
     assert_eq!(after.services[0].ports[0].port, before.services[0].ports[0].port);
     // What was not reached for longer than the owner allows was paused, and is not any more.
-    subnet.until(ordered.lease, LeaseState::Active).await;
+    subnet.until_state(ordered.lease, LeaseState::Active).await;
     assert_eq!(subnet.containers(ordered.lease).await.len(), 1);
+}
+
+/// Its owner gives the light node's number to another key, and the chain takes that back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_a_reorg_brings_back_is_admitted_again() {
+    let subnet = Subnet::open().await;
+    let (_gateway, _light) = (subnet.gateway().await, subnet.light_node().await);
+    let anvil = &subnet.devnet.anvil;
+    let before = anvil.provider().get_block_number().await.unwrap();
+    // The first announces a key, the second drops the one before it.
+    for pin in [B256::repeat_byte(7), B256::repeat_byte(8)] {
+        let call = IFizzRegistry::rotatePinCall { fizz: subnet.fizz.into(), next: pin };
+        let registry = subnet.devnet.book.fizz_registry.unwrap();
+        subnet.devnet.send(&anvil.key(4), registry, call).await.unwrap();
+    }
+    let away = || async { (!subnet.is_light_node_ready().await).then_some(()) };
+    eventually("a light node that is turned away", SOON, away).await.unwrap();
+    let head = anvil.provider().get_block_number().await.unwrap();
+    anvil.reorg(head - before).await.unwrap();
+    subnet.light_node_ready().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::market::book::apply::Wake;
 use crate::market::events::{self, Event};
 use crate::market::reader::{Head, ReadError};
+use crate::market::unread::Unread;
 use crate::node::Node;
 
 /// Wait before a failed write or read is tried again.
@@ -113,7 +114,7 @@ fn apply(node: &Node, update: &Update) -> Wake {
             let mut book = node.book();
             for stored in logs {
                 match events::read(&stored.log, node.reader.book()) {
-                    Some(Event::LightNode(fizz)) => node.name_nodes([fizz]),
+                    Some(Event::LightNode(fizz)) => node.note_unread(Unread::These([fizz].into())),
                     Some(event) => wake |= book.apply(stored.block, event),
                     None => {}
                 }
@@ -130,6 +131,7 @@ fn apply(node: &Node, update: &Update) -> Wake {
         Update::Rollback { to } => {
             tracing::warn!(to, "the chain was re-organised; taking back what came after");
             wake = node.book().rollback(*to);
+            node.note_unread(Unread::All);
         }
     }
     wake

@@ -1,6 +1,5 @@
 //! What all parts of a running daemon share: settings, the book, the chain, the engine, the router.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -22,6 +21,7 @@ use crate::market::lease::Lease;
 use crate::market::order::LeaseSpec;
 use crate::market::party::Party;
 use crate::market::reader::{Head, Reader};
+use crate::market::unread::Unread;
 use crate::outside::Outside;
 
 /// A chain that was silent for so long is not bid on: a bid that cannot be confirmed in time costs a penalty.
@@ -58,8 +58,7 @@ pub struct Node {
     /// When this provider's records begin, unix seconds.
     pub records_since: u64,
     book: Mutex<Book>,
-    /// Light nodes whose record changed on chain and was not read again yet.
-    named_nodes: Mutex<BTreeSet<FizzId>>,
+    unread_nodes: Mutex<Unread>,
     /// Held while the book is written, so that an older state never overwrites a newer one.
     saving: tokio::sync::Mutex<()>,
     config: RwLock<Arc<Config>>,
@@ -144,7 +143,7 @@ impl Node {
             access_changed: watch::Sender::new(0),
             records_since: parts.records_since,
             book: Mutex::new(parts.book),
-            named_nodes: Mutex::default(),
+            unread_nodes: Mutex::default(),
             saving: tokio::sync::Mutex::new(()),
             config: RwLock::new(Arc::clone(&config)),
             view: RwLock::new(View {
@@ -216,14 +215,15 @@ impl Node {
     }
 
     /// Notes light nodes whose records have to be read again.
-    pub fn name_nodes(&self, nodes: impl IntoIterator<Item = FizzId>) {
-        self.named_nodes.lock().unwrap_or_else(PoisonError::into_inner).extend(nodes);
+    pub fn note_unread(&self, nodes: Unread) {
+        self.unread_nodes.lock().unwrap_or_else(PoisonError::into_inner).add(nodes);
     }
 
-    /// Those that were noted since this was asked last.
+    /// Those that were noted since this was asked last; all of them at first.
     #[must_use]
-    pub fn take_named_nodes(&self) -> BTreeSet<FizzId> {
-        std::mem::take(&mut self.named_nodes.lock().unwrap_or_else(PoisonError::into_inner))
+    pub fn take_unread(&self) -> Unread {
+        let mut nodes = self.unread_nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut nodes, Unread::NONE)
     }
 
     /// Whether it is a light node, which its gateway's visitors reach.

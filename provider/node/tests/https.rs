@@ -7,8 +7,8 @@ mod common;
 use std::io::Write as _;
 use std::path::Path;
 
-use common::tenant::hello;
 use common::{Market, SOON};
+use iono_provider_testkit::hello;
 use iono_testkit::{docker, eventually, free_port};
 
 /// Writes a new certificate for `name` as `stem.crt` and `stem.key`; gives it in PEM.

@@ -6,12 +6,12 @@ mod common;
 use alloy::primitives::aliases::{U40, U80};
 use alloy::primitives::{B256, U256};
 use alloy::sol_types::SolValue as _;
-use common::tenant::{Ordered, hello, spec};
 use common::{Market, SOON};
 use iono_bindings::{ILeaseBook, IOrderBook, Quote};
 use iono_lease_api::{QuoteRequest, SaltedManifest};
 use iono_primitives::LeaseState;
 use iono_primitives::money::format_decimal;
+use iono_provider_testkit::{Ordered, hello, spec};
 use iono_testkit::{docker, eventually};
 use serde_json::json;
 
@@ -103,7 +103,7 @@ async fn a_manifest_that_is_not_the_orders_is_refused() {
     // The right hash for more than was ordered.
     let greedy = SaltedManifest::new(B256::random(), hello("mine", 9, docker::HELLO));
     let call = ILeaseBook::setManifestHashCall { lease: ordered.lease.into(), manifestHash: greedy.hash() };
-    market.devnet.send(&market.tenant, market.devnet.book.lease_book, call).await.unwrap();
+    market.devnet.send(&market.key, market.devnet.book.lease_book, call).await.unwrap();
     assert_eq!(refused(&greedy).await.as_deref(), Some("exceeds_order"));
     assert!(market.containers(ordered.lease).await.is_empty());
 }
@@ -132,7 +132,7 @@ async fn a_lease_grows_on_the_providers_quote() {
         spec,
         signature: quote.signature.clone(),
     };
-    market.devnet.send(&market.tenant, market.devnet.book.lease_book, update).await.unwrap();
+    market.devnet.send(&market.key, market.devnet.book.lease_book, update).await.unwrap();
     let updated = Ordered { manifest, nonce: "after".to_owned(), ..ordered };
     // Until the new manifest comes the old one serves.
     assert_eq!(market.containers(updated.lease).await.len(), 1);

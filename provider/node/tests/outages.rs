@@ -6,10 +6,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::tenant::hello;
 use common::{Market, SOON};
 use iono_bindings::{ILeaseBook, IProviderRegistry};
 use iono_primitives::{CloseReason, LeaseState};
+use iono_provider_testkit::hello;
 use iono_testkit::{Devnet, Proxy, docker, eventually};
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,11 +9,11 @@ use std::time::Duration;
 use alloy::providers::Provider as _;
 use alloy::providers::ext::AnvilApi as _;
 use alloy::sol_types::SolValue as _;
-use common::tenant::{Ordered, hello, spec};
 use common::{Market, SOON};
 use iono_bindings::{BidWord, IOrderBook};
 use iono_lease_api::{BidAnswer, BidDecision, QuoteRequest, SaltedManifest};
 use iono_primitives::{LeaseState, OrderId, Rate};
+use iono_provider_testkit::{Ordered, hello, spec};
 use iono_testkit::{docker, eventually};
 
 /// Slow blocks, so that a quarter of a window is longer than a busy machine takes to start a shell.

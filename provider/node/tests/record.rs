@@ -4,16 +4,16 @@
 
 mod common;
 
-use alloy::primitives::aliases::{U24, U48, U80};
-use alloy::primitives::{Address, B256, U256};
-use common::tenant::{Ordered, hello, spec};
+use alloy::primitives::aliases::U24;
+use alloy::primitives::{Address, U256};
 use common::{Market, SOON};
 use iono_bindings::words::order_flags;
-use iono_bindings::{IEscrow, IOrderBook, Terms};
+use iono_bindings::{IEscrow, Terms};
 use iono_identity::{Passphrase, keystore};
-use iono_lease_api::{BidDecision, SaltedManifest};
+use iono_lease_api::BidDecision;
 use iono_primitives::attributes::{Compliance, Compute, Connectivity};
-use iono_primitives::{Attributes, LeaseId, Rate, StorageClass};
+use iono_primitives::{Attributes, StorageClass};
+use iono_provider_testkit::{Ordered, hello};
 use iono_testkit::{docker, eventually};
 use serde_json::Value;
 
@@ -35,21 +35,8 @@ fn check(checks: &Value, name: &str) -> (bool, String) {
 
 /// Orders an hour on a machine with at least these tiers.
 async fn order(market: &Market, tiers: &Attributes) -> Ordered {
-    let nonce = "tiers";
-    let manifest = SaltedManifest::new(B256::random(), hello(nonce, 1, docker::HELLO));
-    let terms = Terms {
-        wallet: U48::from(market.wallet.0),
-        token: market.devnet.dollar_id().0,
-        duration: 3_600,
-        maxRate: U80::from(Rate::from_hourly("1").unwrap().0),
-        region: 0,
-        requirements: U24::from(tiers.word()),
-        flags: order_flags::PROVIDER,
-    };
-    let call = IOrderBook::createOrderCall { terms, spec: spec(&manifest) };
-    let receipt = market.devnet.send(&market.tenant, market.devnet.book.order_book, call).await.unwrap();
-    let created = receipt.decoded_log::<IOrderBook::OrderCreated>().unwrap();
-    Ordered { lease: LeaseId(created.order.to()), manifest, nonce: nonce.to_owned() }
+    let terms = Terms { requirements: U24::from(tiers.word()), ..market.terms(order_flags::PROVIDER) };
+    market.place_order("tiers", hello("tiers", 1, docker::HELLO), terms).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

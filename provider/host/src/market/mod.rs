@@ -8,3 +8,4 @@ pub mod party;
 pub mod reader;
 pub mod stored;
 pub mod tracked;
+pub mod unread;

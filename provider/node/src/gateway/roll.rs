@@ -1,5 +1,5 @@
-//! The registry's word on this provider's light nodes: who they are and which keys they have (SP-35). Read once at the
-//! start, then whatever events name.
+//! The registry's word on this provider's light nodes: who they are and which keys they have (SP-35). All of it is read at
+//! the start and after a re-org, else whatever events name.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -9,6 +9,7 @@ use alloy::primitives::{Address, U256};
 use futures::StreamExt as _;
 use iono_bindings::{Fizz, IFizzRegistry};
 use iono_host::market::reader::{ReadError, Reader};
+use iono_host::market::unread::Unread;
 use iono_identity::Pin;
 use iono_primitives::{FizzId, ProviderId};
 
@@ -16,6 +17,8 @@ use super::Gateway;
 
 /// Nodes that are read at a time.
 const READERS: usize = 16;
+/// Nodes in one answer when all are read.
+const PAGE: u32 = 200;
 /// How often it is looked for what events named.
 const TICK: Duration = Duration::from_millis(500);
 /// Wait before a chain that cannot be read is asked again.
@@ -57,16 +60,20 @@ impl Roll {
         nodes.get(&fizz).filter(|listed| listed.pins.contains(&pin)).copied()
     }
 
-    fn note(&self, id: FizzId, fizz: &Fizz) {
-        let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
+    /// What is kept of one; nothing of a node that is not this provider's.
+    fn listed(&self, fizz: &Fizz) -> Option<Listed> {
         let mine = fizz.provider == self.provider.0 && MAY_CONNECT.contains(&fizz.state);
-        if !mine {
-            nodes.remove(&id);
-            return;
-        }
         // No next key is zero, which is nobody's.
         let next = if fizz.nextPin.is_zero() { fizz.pin } else { fizz.nextPin };
-        nodes.insert(id, Listed { owner: fizz.owner, pins: [Pin(fizz.pin), Pin(next)] });
+        mine.then_some(Listed { owner: fizz.owner, pins: [Pin(fizz.pin), Pin(next)] })
+    }
+
+    fn note(&self, id: FizzId, fizz: &Fizz) {
+        let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
+        match self.listed(fizz) {
+            Some(listed) => nodes.insert(id, listed),
+            None => nodes.remove(&id),
+        };
     }
 
     /// Reads these nodes from the chain.
@@ -83,11 +90,20 @@ impl Roll {
         Ok(())
     }
 
-    /// Reads all light nodes that there are.
+    /// Reads all light nodes that there are, and forgets those that there are no more.
     async fn read_all(&self, reader: &Reader) -> Result<(), ReadError> {
         let registry = IFizzRegistry::new(self.registry, reader.provider());
-        let count: u32 = registry.fizzCount().call().await?.saturating_to();
-        self.read(reader, (1..=count).map(FizzId)).await
+        let mut found = HashMap::new();
+        for first in (1..=u32::MAX).step_by(PAGE as usize) {
+            let page = registry.nodes(U256::from(first), U256::from(PAGE)).call().await?;
+            let named = (first..).map(FizzId).zip(&page);
+            found.extend(named.filter_map(|(id, fizz)| Some((id, self.listed(fizz)?))));
+            if page.len() < PAGE as usize {
+                break;
+            }
+        }
+        *self.nodes.write().unwrap_or_else(PoisonError::into_inner) = found;
+        Ok(())
     }
 
     /// Why a bid may not name a node, if so: its delegation is too small, a vote expelled it, it left.
@@ -107,23 +123,20 @@ impl Roll {
 impl Gateway {
     /// Keeps the roll as the registry has it.
     pub(super) async fn follow_roll(self: Arc<Self>) {
-        let mut all_read = false;
         loop {
-            let named = self.node.take_named_nodes();
-            let read = if all_read {
-                self.roll.read(&self.node.reader, named.iter().copied()).await
-            } else {
-                self.roll.read_all(&self.node.reader).await
+            let unread = self.node.take_unread();
+            let read = match &unread {
+                Unread::All => self.roll.read_all(&self.node.reader).await,
+                Unread::These(ids) => self.roll.read(&self.node.reader, ids.iter().copied()).await,
             };
             let wait = match read {
                 Ok(()) => {
-                    all_read = true;
                     self.dismiss_strangers();
                     TICK
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the registry of light nodes cannot be read; trying again");
-                    self.node.name_nodes(named);
+                    self.node.note_unread(unread);
                     AGAIN
                 }
             };

@@ -5,25 +5,13 @@ use alloy::providers::Provider as _;
 use alloy::rpc::types::Filter;
 use alloy::sol_types::SolEvent;
 use iono_bindings::{ILeaseBook, IOrderBook, LeaseWords};
-use iono_primitives::{CloseReason, LeaseId, LeaseState};
-use iono_testkit::eventually;
+use iono_primitives::{CloseReason, LeaseId};
 
-use super::{Market, SOON};
+use super::Market;
 
 impl Market {
     pub async fn words(&self, lease: LeaseId) -> LeaseWords {
-        let leases = ILeaseBook::new(self.devnet.book.lease_book, self.devnet.anvil.provider());
-        let words = leases.leaseWords(lease.into()).call().await.unwrap();
-        LeaseWords::read([words.word0, words.word1])
-    }
-
-    pub async fn until_state(&self, lease: LeaseId, state: LeaseState) -> LeaseWords {
-        eventually(&format!("lease {lease} {state:?}"), SOON, || async {
-            let words = self.words(lease).await;
-            (words.lease_state() == Some(state)).then_some(words)
-        })
-        .await
-        .unwrap()
+        self.devnet.lease(lease).await.unwrap()
     }
 
     pub async fn reason(&self, lease: LeaseId) -> Option<CloseReason> {

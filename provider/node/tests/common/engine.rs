@@ -1,29 +1,29 @@
 //! What the engine has of this provider, and how it or the disk is lost.
 
 use iono_primitives::LeaseId;
+use iono_provider_testkit::listed;
 use iono_testkit::{docker, eventually};
 
 use super::{Market, SOON};
 
 impl Market {
-    /// The engine's filter for all that belongs to this provider.
+    /// As the engine's labels name this provider.
     pub fn owner_label(&self) -> String {
         let book = &self.devnet.book;
-        format!("label=network.ionosphere.owner={}.{:#x}.{}", book.chain_id, book.provider_registry, self.me)
+        format!("{}.{:#x}.{}", book.chain_id, book.provider_registry, self.me)
     }
 
     /// Names of this provider's containers for a lease.
     pub async fn containers(&self, lease: LeaseId) -> Vec<String> {
-        let owner = self.owner_label();
-        let lease = format!("label=network.ionosphere.lease={lease}");
-        let listed = docker::run(&["ps", "-aq", "--filter", &owner, "--filter", &lease]).await.unwrap();
-        listed.lines().map(str::to_owned).collect()
+        listed(&["ps", "-a"], &self.owner_label(), lease).await
     }
 
-    /// Waits until the engine has no container of a lease.
+    /// Waits until the engine has no container and no network of a lease.
     pub async fn emptied(&self, lease: LeaseId) {
         eventually("an empty engine", SOON, || async {
-            self.containers(lease).await.is_empty().then_some(())
+            let gone = self.containers(lease).await.is_empty()
+                && listed(&["network", "ls"], &self.owner_label(), lease).await.is_empty();
+            gone.then_some(())
         })
         .await
         .unwrap();
@@ -40,7 +40,7 @@ impl Market {
 
     /// Removes everything of this provider from the engine.
     pub async fn wipe_engine(&self) {
-        let owner = self.owner_label();
+        let owner = format!("label=network.ionosphere.owner={}", self.owner_label());
         for (list, remove) in [
             (vec!["ps", "-aq"], vec!["rm", "-f", "-v"]),
             (vec!["network", "ls", "-q"], vec!["network", "rm"]),

@@ -12,26 +12,31 @@ use std::time::Duration;
 
 use alloy::signers::local::PrivateKeySigner;
 use iono_identity::{Passphrase, keystore};
-use iono_primitives::{ProviderId, WalletId};
+use iono_primitives::ProviderId;
+use iono_provider_testkit::Tenant;
 use iono_testkit::{Devnet, ProviderSetup, docker, free_port};
 
-pub const SOON: Duration = Duration::from_secs(90);
+pub use iono_provider_testkit::SOON;
 
 /// A chain with one provider that is registered and configured.
 pub struct Market {
-    pub devnet: Devnet,
+    tenant: Tenant,
     pub me: ProviderId,
     pub hot: PrivateKeySigner,
     pub owner: PrivateKeySigner,
-    pub tenant: PrivateKeySigner,
-    pub wallet: WalletId,
     pub config: PathBuf,
     pub endpoint: String,
-    pub http: u16,
     pub health: String,
     pub dir: PathBuf,
     /// Settings that a test changes, as `--set` takes them.
     pub set: Vec<String>,
+}
+
+impl std::ops::Deref for Market {
+    type Target = Tenant;
+    fn deref(&self) -> &Tenant {
+        &self.tenant
+    }
 }
 
 impl Market {
@@ -42,13 +47,13 @@ impl Market {
     /// `rpc` is the provider's own way to the chain, such as a proxy that a test cuts.
     pub async fn on(devnet: Devnet, rpc: Option<String>) -> Self {
         docker::hello_image().await.unwrap();
-        let (owner, hot, tenant) = (devnet.anvil.key(1), devnet.anvil.key(2), devnet.anvil.key(3));
+        let (owner, hot, key) = (devnet.anvil.key(1), devnet.anvil.key(2), devnet.anvil.key(3));
         let (api, http, health) = (free_port().unwrap(), free_port().unwrap(), free_port().unwrap());
         let endpoint = format!("127.0.0.1:{api}");
         let mut setup = ProviderSetup::new(owner.clone(), hot.clone());
         setup.endpoint = endpoint.clone();
         let me = devnet.provider(&setup).await.unwrap();
-        let wallet = devnet.wallet(&tenant, 1_000_000_000).await.unwrap();
+        let wallet = devnet.wallet(&key, 1_000_000_000).await.unwrap();
 
         let dir = devnet.dir().join("provider");
         std::fs::create_dir_all(&dir).unwrap();
@@ -67,7 +72,8 @@ impl Market {
         std::fs::write(&config, settings(&dir, &devnet, &rpc, (&endpoint, http, health))).unwrap();
         let health = format!("http://127.0.0.1:{health}");
         let set = Vec::new();
-        Self { devnet, me, hot, owner, tenant, wallet, config, endpoint, http, health, dir, set }
+        let tenant = Tenant { devnet, key, wallet, http };
+        Self { tenant, me, hot, owner, config, endpoint, health, dir, set }
     }
 }
 
