@@ -29,6 +29,8 @@ const KINDS: [Kind; 2] = [Kind::Ours, Kind::Rathole];
 /// Of one throughput run, after its ramp; longer by [`TRANSFER_TRIPS`] ways there and back, in which a window changes.
 const TRANSFER: Duration = Duration::from_millis(400);
 const TRANSFER_TRIPS: u32 = 6;
+/// Before the first run on a line, each way: until a connection's congestion control knows it.
+const ACQUAINTANCE: Duration = Duration::from_secs(4);
 /// Of one run of requests.
 const REQUESTS: Duration = Duration::from_millis(700);
 /// Streams beside each other, where there are many.
@@ -109,8 +111,13 @@ impl Side {
     }
 
     /// One run of transfers: seconds until all visitors are at the service, and megabits a second from then on.
-    async fn transfer(&self, way: Way, streams: usize, round_trip: Duration) -> Result<[f64; 2]> {
-        let length = TRANSFER + round_trip * TRANSFER_TRIPS;
+    async fn transfer(
+        &self,
+        way: Way,
+        streams: usize,
+        round_trip: Duration,
+        length: Duration,
+    ) -> Result<[f64; 2]> {
         let run = self.visitors.throughput(&self.service, way, streams, round_trip, length).await;
         let [arrival, bytes] = run.with_context(|| format!("{:?}, {way:?}, {streams} streams", self.kind))?;
         self.service.quiet().await?;
@@ -122,6 +129,12 @@ impl Side {
 async fn line(lab: &Lab, dir: &Path, millis: u64, loss: f64) -> Result<Vec<Row>> {
     let sides = [Side::start(KINDS[0], lab, dir).await?, Side::start(KINDS[1], lab, dir).await?];
     let (percent, round_trip) = (loss * 100.0, Duration::from_millis(millis));
+    for side in &sides {
+        for way in [Way::Down, Way::Up] {
+            side.transfer(way, 1, round_trip, ACQUAINTANCE).await?;
+        }
+    }
+    let length = TRANSFER + round_trip * TRANSFER_TRIPS;
     let mut rows = Vec::new();
     let what = format!("until {MANY} visitors are served, {millis} ms, {percent}% loss");
     let mut arrivals = Row::new(format!("arrivals_{millis}ms_{percent}pct"), what, "s", Better::Less);
@@ -134,7 +147,7 @@ async fn line(lab: &Lab, dir: &Path, millis: u64, loss: f64) -> Result<Vec<Row>>
             for run in 0..RUNS {
                 for turn in 0..2 {
                     let side = (run + turn) % 2;
-                    let [arrival, megabits] = sides[side].transfer(way, streams, round_trip).await?;
+                    let [arrival, megabits] = sides[side].transfer(way, streams, round_trip, length).await?;
                     row.push(side, megabits);
                     if streams == MANY {
                         arrivals.push(side, arrival);

@@ -12,8 +12,10 @@ use tokio::net::TcpStream;
 
 use crate::socket::{self, Losses};
 
-/// Bytes written between two looks at a connection's losses.
-const LOOK: u64 = 64 * 1024;
+/// Bytes written between two looks at a connection's losses: few at first, since a loss that is found early is a slow
+/// second less.
+const FIRST_LOOK: u64 = 16 * 1024;
+const LAST_LOOK: u64 = 128 * 1024;
 /// So many losses ...
 const FEW: u64 = 3;
 /// ... that are more than one in so many segments mean a lossy path.
@@ -31,18 +33,18 @@ pub(crate) struct Path {
 
 #[derive(Debug, Default)]
 struct Recent {
-    written: u64,
+    sent: u64,
     losses: u64,
 }
 
 impl Recent {
     /// Whether so many more bytes, with a loss among them or none, show a lossy path.
-    fn shows_loss(&mut self, written: u64, lost: bool, segment: u32) -> bool {
-        self.written += written;
+    fn shows_loss(&mut self, sent: u64, lost: bool, segment: u32) -> bool {
+        self.sent += sent;
         self.losses += u64::from(lost);
-        let lossy = self.losses >= FEW && self.losses * u64::from(segment) * RARE >= self.written;
-        if self.written > RECENT {
-            (self.written, self.losses) = (self.written / 2, self.losses / 2);
+        let lossy = self.losses >= FEW && self.losses * u64::from(segment) * RARE >= self.sent;
+        if self.sent > RECENT {
+            (self.sent, self.losses) = (self.sent / 2, self.losses / 2);
         }
         lossy
     }
@@ -53,6 +55,9 @@ impl Recent {
 pub(crate) struct Congestion {
     /// Since the last look.
     written: u64,
+    looks: u64,
+    /// As of the last look; what was written may wait in the kernel for long.
+    sent: u64,
     watch: Watch,
     settled: bool,
 }
@@ -68,14 +73,16 @@ impl Congestion {
     /// So many bytes more were written.
     pub(crate) fn wrote(&mut self, bytes: usize, path: &Path, stream: &TcpStream) {
         self.written += bytes as u64;
-        if self.settled || self.written < LOOK {
+        if self.settled || self.written < (FIRST_LOOK * (1 + self.looks / 16)).min(LAST_LOOK) {
             return;
         }
-        let written = std::mem::take(&mut self.written);
+        self.looks += 1;
+        self.written = 0;
         if let Some(losses) = socket::losses(stream) {
+            let sent = losses.sent - std::mem::replace(&mut self.sent, losses.sent);
             let lost = self.watch.sees_loss(losses, Instant::now());
             let mut recent = path.recent.lock().unwrap_or_else(PoisonError::into_inner);
-            if recent.shows_loss(written, lost, losses.segment) {
+            if recent.shows_loss(sent, lost, losses.segment) {
                 path.lossy.store(true, Relaxed);
             }
         }
@@ -142,7 +149,7 @@ mod tests {
         );
         // A path that was clean for long and is not any more.
         let mut recent = Recent::default();
-        assert!((0..1_000_000).all(|_| !recent.shows_loss(LOOK, false, SEGMENT)));
+        assert!((0..1_000_000).all(|_| !recent.shows_loss(LAST_LOOK, false, SEGMENT)));
         assert!((0..1_000).any(|_| recent.shows_loss(100 * 1_448, true, SEGMENT)));
     }
 
@@ -151,7 +158,8 @@ mod tests {
         let start = Instant::now();
         let round_trip = Duration::from_millis(60);
         let at = |millis| start + Duration::from_millis(millis);
-        let losses = |repeated, needless| Losses { repeated, needless, segment: SEGMENT, round_trip };
+        let losses =
+            |repeated, needless| Losses { sent: 0, repeated, needless, segment: SEGMENT, round_trip };
         let mut watch = Watch::default();
         assert!(!watch.sees_loss(losses(1, 0), at(0)), "may still be reported");
         assert!(!watch.sees_loss(losses(1, 0), at(60)), "as well");

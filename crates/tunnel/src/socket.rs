@@ -52,6 +52,8 @@ pub(crate) fn prepare(stream: &TcpStream, keep: KeepAlive) {
 /// What was lost on a connection so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Losses {
+    /// Bytes that went out, those that were sent again among them.
+    pub(crate) sent: u64,
     /// Segments that were sent again.
     pub(crate) repeated: u32,
     /// Of these, segments that the receiver reports to have got twice; 0 from kernels before 5.2.
@@ -65,6 +67,7 @@ pub(crate) struct Losses {
 pub(crate) fn losses(stream: &TcpStream) -> Option<Losses> {
     let info = info(stream)?;
     Some(Losses {
+        sent: info.tcpi_bytes_sent,
         repeated: info.tcpi_total_retrans,
         needless: info.tcpi_dsack_dups,
         segment: info.tcpi_snd_mss,
