@@ -168,7 +168,7 @@ async fn list(context: &Context, provider: Option<u32>) -> Result<Report> {
     let registry = registry(&chain)?;
     let mut chosen: Vec<(u32, Fizz)> = Vec::new();
     for first in (1..=u32::MAX).step_by(PAGE as usize) {
-        let page = registry.nodes(U256::from(first), U256::from(PAGE)).call().await;
+        let page = registry.nodesFrom(U256::from(first), U256::from(PAGE)).call().await;
         let page = page.or_call("cannot read the light nodes")?;
         let is_last = page.len() < PAGE as usize;
         chosen.extend((first..).zip(page).filter(|(_, node)| wanted(node)));

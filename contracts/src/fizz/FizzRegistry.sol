@@ -139,7 +139,7 @@ contract FizzRegistry is Subnets {
     }
 
     /// @inheritdoc IFizzRegistry
-    function nodes(uint256 first, uint256 most) external view returns (Fizz[] memory page) {
+    function nodesFrom(uint256 first, uint256 most) external view returns (Fizz[] memory page) {
         uint256 left = first > fizzCount ? 0 : fizzCount + 1 - first;
         page = new Fizz[](most < left ? most : left);
         for (uint256 i; i < page.length; ++i) {

@@ -116,7 +116,7 @@ interface IFizzRegistry is IFizzShares {
     function node(uint256 fizz) external view returns (Fizz memory);
     /// @notice Light nodes of all providers by id, from `first` on: `most` of them, or as many as there are. One whose
     ///         proposal was taken back has the state None.
-    function nodes(uint256 first, uint256 most) external view returns (Fizz[] memory page);
+    function nodesFrom(uint256 first, uint256 most) external view returns (Fizz[] memory page);
     function fizzCount() external view returns (uint256);
     /// @return terms of this era
     function termsOf(uint256 provider) external view returns (SubnetTerms memory terms);

@@ -143,24 +143,24 @@ contract FizzRegistryTest is FizzBase {
         assertEq(_propose(alice, GATEWAY), fizz + 1, "no id is given twice");
     }
 
-    function test_nodes_byPages() public {
-        assertEq(fizzes.nodes(1, 10).length, 0);
+    function test_nodesFrom() public {
+        assertEq(fizzes.nodesFrom(1, 10).length, 0);
         uint256 taken = _propose(alice, GATEWAY);
         _propose(alice, GATEWAY);
         uint256 last = _propose(bob, GATEWAY);
         vm.prank(alice);
         fizzes.exit(taken);
 
-        Fizz[] memory page = fizzes.nodes(1, 2);
+        Fizz[] memory page = fizzes.nodesFrom(1, 2);
         assertEq(page.length, 2);
         assertEq(uint8(page[0].state), uint8(FizzState.None), "taken back");
         assertEq(page[1].owner, alice);
-        page = fizzes.nodes(last, type(uint256).max);
+        page = fizzes.nodesFrom(last, type(uint256).max);
         assertEq(page.length, 1);
         assertEq(page[0].owner, bob);
-        assertEq(fizzes.nodes(last + 1, 10).length, 0);
-        assertEq(fizzes.nodes(type(uint256).max, type(uint256).max).length, 0);
-        assertEq(fizzes.nodes(0, 10).length, 4, "the first is nobody's");
+        assertEq(fizzes.nodesFrom(last + 1, 10).length, 0);
+        assertEq(fizzes.nodesFrom(type(uint256).max, type(uint256).max).length, 0);
+        assertEq(fizzes.nodesFrom(0, 10).length, 4, "the first is nobody's");
     }
 
     // ---------------------------------------------------------------- an owner's settings

@@ -95,7 +95,7 @@ impl Roll {
         let registry = IFizzRegistry::new(self.registry, reader.provider());
         let mut found = HashMap::new();
         for first in (1..=u32::MAX).step_by(PAGE as usize) {
-            let page = registry.nodes(U256::from(first), U256::from(PAGE)).call().await?;
+            let page = registry.nodesFrom(U256::from(first), U256::from(PAGE)).call().await?;
             let named = (first..).map(FizzId).zip(&page);
             found.extend(named.filter_map(|(id, fizz)| Some((id, self.listed(fizz)?))));
             if page.len() < PAGE as usize {
