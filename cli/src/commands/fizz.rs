@@ -1,10 +1,11 @@
 //! `iono fizz`: light nodes on chain (SP-35). The light node itself is the program `fizz`.
 
+use alloy::eips::BlockId;
 use alloy::primitives::{Address, U256};
 use alloy::providers::DynProvider;
 use alloy::sol_types::SolCall;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use iono_bindings::{Fizz, FizzOffer, IFizzRegistry};
+use iono_bindings::{Fizz, FizzOffer, IFizzRegistry, light_nodes};
 use iono_identity::Pin;
 use iono_primitives::Resources;
 use serde_json::{Value, json};
@@ -21,8 +22,6 @@ use crate::tx::Step;
 
 /// Light nodes whose standing is read at a time.
 const PARALLEL: usize = 16;
-/// Light nodes in one answer.
-const PAGE: u32 = 200;
 /// Names of the registry's states.
 const STATES: [&str; 4] = ["none", "proposed", "member", "left"];
 
@@ -166,16 +165,8 @@ async fn list(context: &Context, provider: Option<u32>) -> Result<Report> {
             && provider.is_none_or(|id| node.provider == id)
     };
     let registry = registry(&chain)?;
-    let mut chosen: Vec<(u32, Fizz)> = Vec::new();
-    for first in (1..=u32::MAX).step_by(PAGE as usize) {
-        let page = registry.nodesFrom(U256::from(first), U256::from(PAGE)).call().await;
-        let page = page.or_call("cannot read the light nodes")?;
-        let is_last = page.len() < PAGE as usize;
-        chosen.extend((first..).zip(page).filter(|(_, node)| wanted(node)));
-        if is_last {
-            break;
-        }
-    }
+    let chosen = light_nodes(&registry, BlockId::latest(), |id, node| wanted(&node).then_some((id, node)));
+    let chosen = chosen.await.or_call("cannot read the light nodes")?;
     let with_why = stream::iter(chosen).map(async |(fizz, node)| {
         let why = why_not(&chain, fizz, &node).await?;
         Ok::<_, Failure>((fizz, node, why))

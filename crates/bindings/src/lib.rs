@@ -1,12 +1,14 @@
-//! The contracts as Rust sees them: interfaces generated from the Solidity build, the packed words, the address book
-//! and reverts in words for people.
+//! The contracts as Rust sees them: interfaces generated from the Solidity build, the packed words, the address book,
+//! reverts in words for people, and the light nodes by pages.
 
 pub mod address_book;
 pub mod errors;
+pub mod light_nodes;
 pub mod words;
 
 pub use address_book::{AddressBook, AddressBookError};
 pub use errors::{Explained, explain, revert_in, revert_of};
+pub use light_nodes::light_nodes;
 pub use words::{
     BidWord, LeaseWords, OrderWords, ProfileWord, TermsWord, TokenWord, order_flags, profile_flags,
 };

@@ -327,7 +327,12 @@ async fn bombs_meet_their_limits_and_the_neighbour_serves() {
             let bombs = vec![
                 // Each makes two of itself.
                 job(&cluster, "forks", "bomb() { bomb | bomb & }; bomb; exec sleep 1000"),
-                job(&cluster, "memory", "dd if=/dev/zero of=/dev/null bs=200M count=1; exit $?"),
+                // The sleep leaves the engine the time to hear of the kill before the container ends.
+                job(
+                    &cluster,
+                    "memory",
+                    "dd if=/dev/zero of=/dev/null bs=200M count=1; code=$?; sleep 2; exit $code",
+                ),
                 job(&cluster, "disk", "sleep 3; dd if=/dev/zero of=/filled bs=1M count=150; exec sleep 1000"),
                 // What is logged is on the node's disk. Not to be compressed away.
                 job(

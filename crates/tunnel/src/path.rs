@@ -20,8 +20,11 @@ const LAST_LOOK: u64 = 128 * 1024;
 const FEW: u64 = 3;
 /// ... that are more than one in so many segments mean a lossy path.
 const RARE: u64 = 300;
-/// Older bytes and losses count half.
-const RECENT: u64 = 64 << 20;
+/// Of the segments between two looks one in so many may count as lost, and one more: a queue that overflows loses many at
+/// once and long nothing, a lossy path some in every look.
+const AT_ONCE: u64 = 200;
+/// Older segments and losses count half.
+const RECENT: u64 = 50_000;
 
 /// What is known of the path between a client and its gateway from all of its connections; lives as long as the control
 /// connection.
@@ -31,20 +34,21 @@ pub(crate) struct Path {
     recent: Mutex<Recent>,
 }
 
+/// In segments.
 #[derive(Debug, Default)]
 struct Recent {
     sent: u64,
-    losses: u64,
+    lost: u64,
 }
 
 impl Recent {
-    /// Whether so many more bytes, with a loss among them or none, show a lossy path.
-    fn shows_loss(&mut self, sent: u64, lost: bool, segment: u32) -> bool {
+    /// Whether so many segments more, and those lost of them, show a lossy path.
+    fn shows_loss(&mut self, sent: u64, lost: u64) -> bool {
         self.sent += sent;
-        self.losses += u64::from(lost);
-        let lossy = self.losses >= FEW && self.losses * u64::from(segment) * RARE >= self.sent;
+        self.lost += lost.min(sent / AT_ONCE + 1);
+        let lossy = self.lost >= FEW && self.lost * RARE >= self.sent;
         if self.sent > RECENT {
-            (self.sent, self.losses) = (self.sent / 2, self.losses / 2);
+            (self.sent, self.lost) = (self.sent / 2, self.lost / 2);
         }
         lossy
     }
@@ -56,8 +60,6 @@ pub(crate) struct Congestion {
     /// Since the last look.
     written: u64,
     looks: u64,
-    /// As of the last look; what was written may wait in the kernel for long.
-    sent: u64,
     watch: Watch,
     settled: bool,
 }
@@ -78,11 +80,10 @@ impl Congestion {
         }
         self.looks += 1;
         self.written = 0;
-        if let Some(losses) = socket::losses(stream) {
-            let sent = losses.sent - std::mem::replace(&mut self.sent, losses.sent);
-            let lost = self.watch.sees_loss(losses, Instant::now());
+        let losses = socket::losses(stream);
+        if let Some((sent, lost)) = losses.and_then(|losses| self.watch.look(losses, Instant::now())) {
             let mut recent = path.recent.lock().unwrap_or_else(PoisonError::into_inner);
-            if recent.shows_loss(sent, lost, losses.segment) {
+            if recent.shows_loss(sent, lost) {
                 path.lossy.store(true, Relaxed);
             }
         }
@@ -103,25 +104,26 @@ impl Congestion {
 /// a sender that waits for an acknowledgement on a busy machine sends many.
 #[derive(Debug, Default)]
 struct Watch {
-    /// Sent again, as of `since`.
-    repeated: u32,
     since: Option<Instant>,
+    /// Bytes that had gone out by then; what is written may wait in the kernel for long.
+    sent: u64,
+    /// Segments that had been sent again by then.
+    repeated: u32,
     lost: u32,
 }
 
 impl Watch {
-    /// Whether anything was lost since it was last asked. A queue that overflows loses many at once and long nothing: what
-    /// is lost together is one loss.
-    fn sees_loss(&mut self, losses: Losses, now: Instant) -> bool {
-        let early = self.since.is_some_and(|since| now < since + 2 * losses.round_trip);
-        if early {
-            return false;
+    /// Segments that went out since the last look, and those that were lost by then; nothing when that was just now.
+    fn look(&mut self, now: Losses, at: Instant) -> Option<(u64, u64)> {
+        if self.since.is_some_and(|since| at < since + 2 * now.round_trip) {
+            return None;
         }
-        let lost = self.repeated.saturating_sub(losses.needless);
-        (self.repeated, self.since) = (losses.repeated, Some(now));
-        let more = lost > self.lost;
-        self.lost = self.lost.max(lost);
-        more
+        let lost = self.repeated.saturating_sub(now.needless);
+        let more = lost.saturating_sub(self.lost);
+        let sent = (now.sent - self.sent) / u64::from(now.segment.max(1));
+        (self.since, self.sent, self.repeated) = (Some(at), now.sent, now.repeated);
+        self.lost += more;
+        Some((sent, more.into()))
     }
 }
 
@@ -131,41 +133,50 @@ mod tests {
 
     use super::*;
 
-    const SEGMENT: u32 = 1_448;
-
     #[test]
     fn only_frequent_losses_count() {
-        // Bytes between two losses.
-        let is_lossy = |apart: u64| {
+        // Segments between two losses, each seen by a look of its own.
+        let is_lossy = |apart| {
             let mut recent = Recent::default();
-            (0..1_000).any(|_| recent.shows_loss(apart, true, SEGMENT))
+            (0..1_000).any(|_| recent.shows_loss(apart, 1))
         };
-        assert!(is_lossy(100 * 1_448), "1%");
-        assert!(!is_lossy(1_000 * 1_448), "one in a thousand");
+        assert!(is_lossy(100), "1%");
+        assert!(!is_lossy(1_000), "one in a thousand");
         let mut few = Recent::default();
-        assert!(
-            !few.shows_loss(1_448, true, SEGMENT) && !few.shows_loss(1_448, true, SEGMENT),
-            "too few to tell"
-        );
+        assert!(!few.shows_loss(1, 1) && !few.shows_loss(1, 1), "too few to tell");
         // A path that was clean for long and is not any more.
         let mut recent = Recent::default();
-        assert!((0..1_000_000).all(|_| !recent.shows_loss(LAST_LOOK, false, SEGMENT)));
-        assert!((0..1_000).any(|_| recent.shows_loss(100 * 1_448, true, SEGMENT)));
+        assert!((0..1_000_000).all(|_| !recent.shows_loss(90, 0)));
+        assert!((0..1_000).any(|_| recent.shows_loss(100, 1)));
+    }
+
+    /// However seldom anybody looks.
+    #[test]
+    fn what_a_queue_loses_at_once_is_no_lossy_path() {
+        // Segments and losses of each look.
+        let is_lossy = |looks: &[(u64, u64)]| {
+            let mut recent = Recent::default();
+            looks.iter().any(|(sent, lost)| recent.shows_loss(*sent, *lost))
+        };
+        assert!(is_lossy(&[(2_000, 20), (2_000, 20)]), "1%, some in every look");
+        // A window of 1,000 that doubled once too often, and what is lost of it in two looks.
+        assert!(!is_lossy(&[(500, 0), (1_000, 0), (1_000, 400), (500, 100), (700, 0), (700, 0)]));
     }
 
     #[test]
     fn what_was_sent_again_for_nothing_is_no_loss() {
         let start = Instant::now();
         let round_trip = Duration::from_millis(60);
-        let at = |millis| start + Duration::from_millis(millis);
-        let losses =
-            |repeated, needless| Losses { sent: 0, repeated, needless, segment: SEGMENT, round_trip };
         let mut watch = Watch::default();
-        assert!(!watch.sees_loss(losses(1, 0), at(0)), "may still be reported");
-        assert!(!watch.sees_loss(losses(1, 0), at(60)), "as well");
-        assert!(!watch.sees_loss(losses(2, 1), at(120)), "was reported");
-        assert!(watch.sees_loss(losses(9, 1), at(240)), "the second was not");
-        assert!(watch.sees_loss(losses(9, 1), at(360)), "seven more");
-        assert!(!watch.sees_loss(losses(9, 1), at(480)), "nothing new");
+        let mut look = |millis, sent: u64, repeated, needless| {
+            let losses = Losses { sent: sent * 1_448, repeated, needless, segment: 1_448, round_trip };
+            watch.look(losses, start + Duration::from_millis(millis))
+        };
+        assert_eq!(look(0, 10, 1, 0), Some((10, 0)), "may still be reported");
+        assert_eq!(look(60, 20, 1, 0), None, "as well");
+        assert_eq!(look(120, 30, 2, 1), Some((20, 0)), "was reported");
+        assert_eq!(look(240, 40, 9, 1), Some((10, 1)), "the second was not");
+        assert_eq!(look(360, 50, 9, 1), Some((10, 7)), "seven more");
+        assert_eq!(look(480, 60, 9, 1), Some((10, 0)), "nothing new");
     }
 }

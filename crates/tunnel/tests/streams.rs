@@ -8,7 +8,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Pair, client, connected, echo, eventually, gateway, limits, local, udp_echo, visit};
+use common::{Pair, Stage, client, connected, echo, eventually, gateway, limits, local, udp_echo, visit};
 use iono_identity::{peer_client_config, peer_server_config};
 use iono_tunnel::wire::{Open, Purpose};
 use iono_tunnel::{Event, Limits, State};
@@ -58,11 +58,8 @@ async fn pings_carry_the_counters_to_the_other_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_half_closes_by_itself() {
     // The service ends first and goes on reading.
-    let listener = TcpListener::bind(local()).await.unwrap();
-    let pair = Pair::new(listener.local_addr().unwrap(), limits()).await;
-    let port = pair.expose("any").await;
-    let mut visitor = TcpStream::connect(port.address()).await.unwrap();
-    let (mut service, _) = listener.accept().await.unwrap();
+    let stage = Stage::new(limits()).await;
+    let (mut visitor, mut service) = stage.meet().await;
     service.write_all(b"all I have").await.unwrap();
     service.shutdown().await.unwrap();
     let mut text = String::new();
@@ -77,12 +74,9 @@ async fn each_half_closes_by_itself() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_break_is_no_end() {
-    let listener = TcpListener::bind(local()).await.unwrap();
-    let pair = Pair::new(listener.local_addr().unwrap(), limits()).await;
-    let port = pair.expose("any").await;
+    let stage = Stage::new(limits()).await;
     // The service breaks off: the visitor sees a reset, not the end of the content.
-    let mut visitor = TcpStream::connect(port.address()).await.unwrap();
-    let (mut service, _) = listener.accept().await.unwrap();
+    let (mut visitor, mut service) = stage.meet().await;
     service.write_all(b"half of").await.unwrap();
     let mut half = [0; 7];
     visitor.read_exact(&mut half).await.unwrap();
@@ -90,8 +84,7 @@ async fn a_break_is_no_end() {
     drop(service);
     assert!(visitor.read(&mut half).await.is_err());
     // The visitor breaks off: so does the connection to the service.
-    let mut visitor = TcpStream::connect(port.address()).await.unwrap();
-    let (mut service, _) = listener.accept().await.unwrap();
+    let (mut visitor, mut service) = stage.meet().await;
     visitor.write_all(b"half of").await.unwrap();
     service.read_exact(&mut half).await.unwrap();
     visitor.set_zero_linger().unwrap();
@@ -99,8 +92,7 @@ async fn a_break_is_no_end() {
     assert!(service.read(&mut half).await.is_err());
     // Neither cost a data connection.
     drop(service);
-    let mut visitor = TcpStream::connect(port.address()).await.unwrap();
-    let (mut service, _) = listener.accept().await.unwrap();
+    let (mut visitor, mut service) = stage.meet().await;
     service.write_all(b"another").await.unwrap();
     visitor.read_exact(&mut half).await.unwrap();
     assert_eq!(&half, b"another");
@@ -140,12 +132,9 @@ async fn visitors_that_leave_early_leave_nothing_behind() {
 /// the one after it, who gets the same data connection, must not pay for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_breaks_off_late_harms_nobody_after_it() {
-    let listener = TcpListener::bind(local()).await.unwrap();
-    let pair = Pair::new(listener.local_addr().unwrap(), limits()).await;
-    let port = pair.expose("hasty").await;
+    let stage = Stage::new(limits()).await;
     for n in 0..100u8 {
-        let mut visitor = TcpStream::connect(port.address()).await.unwrap();
-        let (mut service, _) = listener.accept().await.unwrap();
+        let (mut visitor, mut service) = stage.meet().await;
         service.shutdown().await.unwrap();
         assert_eq!(visitor.read(&mut [0; 1]).await.unwrap(), 0);
         service.set_zero_linger().unwrap();
@@ -153,9 +142,9 @@ async fn a_service_that_breaks_off_late_harms_nobody_after_it() {
         visitor.write_all(&[n; 20_000]).await.unwrap();
         drop(visitor);
 
-        let mut next = TcpStream::connect(port.address()).await.unwrap();
+        let mut next = TcpStream::connect(stage.port.address()).await.unwrap();
         let served = async {
-            let (mut service, _) = listener.accept().await?;
+            let (mut service, _) = stage.listener.accept().await?;
             next.write_all(&[n]).await?;
             let mut got = [0; 1];
             service.read_exact(&mut got).await?;
@@ -171,14 +160,12 @@ async fn a_service_that_breaks_off_late_harms_nobody_after_it() {
 /// A visitor that takes nothing for too long is shown out, and does not take what it got for all there was.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_was_cut_off_does_not_look_whole() {
-    let listener = TcpListener::bind(local()).await.unwrap();
     let idle = Limits { idle: Duration::from_secs(1), ..limits() };
-    let pair = Pair::new(listener.local_addr().unwrap(), idle).await;
-    let port = pair.expose("slow").await;
+    let stage = Stage::new(idle).await;
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();
-    let mut visitor = socket.connect(port.address()).await.unwrap();
-    let (mut service, _) = listener.accept().await.unwrap();
+    let mut visitor = socket.connect(stage.port.address()).await.unwrap();
+    let (mut service, _) = stage.listener.accept().await.unwrap();
     visitor.shutdown().await.unwrap();
     // The service is rid of all of it, and has ended, while the visitor has hardly begun.
     service.write_all(&[1; LONG]).await.unwrap();
@@ -193,11 +180,8 @@ async fn an_answer_that_was_cut_off_does_not_look_whole() {
 /// A visitor that goes on sending to a service that ended its half and broke off is told.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_break_reaches_the_visitor() {
-    let listener = TcpListener::bind(local()).await.unwrap();
-    let pair = Pair::new(listener.local_addr().unwrap(), limits()).await;
-    let port = pair.expose("hasty").await;
-    let mut visitor = TcpStream::connect(port.address()).await.unwrap();
-    let (mut service, _) = listener.accept().await.unwrap();
+    let stage = Stage::new(limits()).await;
+    let (mut visitor, mut service) = stage.meet().await;
     service.shutdown().await.unwrap();
     assert_eq!(visitor.read(&mut [0; 1]).await.unwrap(), 0);
     service.set_zero_linger().unwrap();

@@ -1,5 +1,6 @@
 //! Follows the chain into the book: events, then whatever they make stale, written together with the follower's cursor.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -112,9 +113,10 @@ fn apply(node: &Node, update: &Update) -> Wake {
     match update {
         Update::Blocks { to, timestamp, logs, .. } => {
             let mut book = node.book();
+            let mut light_nodes = BTreeSet::new();
             for stored in logs {
                 match events::read(&stored.log, node.reader.book()) {
-                    Some(Event::LightNode(fizz)) => node.note_unread(Unread::These([fizz].into())),
+                    Some(Event::LightNode(fizz)) => _ = light_nodes.insert(fizz),
                     Some(event) => wake |= book.apply(stored.block, event),
                     None => {}
                 }
@@ -126,11 +128,17 @@ fn apply(node: &Node, update: &Update) -> Wake {
                 view.heard = Some(Instant::now());
                 view.caught_up = caught_up;
             });
+            // Last: whoever takes them finds a head that has what is to be read.
+            node.note_unread(Unread::These(light_nodes));
             metrics::gauge!("iono_host_head_block").set(to.number as f64);
         }
         Update::Rollback { to } => {
             tracing::warn!(to, "the chain was re-organised; taking back what came after");
             wake = node.book().rollback(*to);
+            node.change_view(|view| {
+                view.head.number = view.head.number.min(*to);
+                view.caught_up = false;
+            });
             node.note_unread(Unread::All);
         }
     }

@@ -118,6 +118,29 @@ impl Pair {
     }
 }
 
+/// A service that the test plays itself, and a port for its visitors.
+pub(crate) struct Stage {
+    pub listener: TcpListener,
+    pub port: Exposure,
+    _pair: Pair,
+}
+
+impl Stage {
+    pub(crate) async fn new(limits: Limits) -> Self {
+        let listener = TcpListener::bind(local()).await.unwrap();
+        let pair = Pair::new(listener.local_addr().unwrap(), limits).await;
+        let port = pair.expose("stage").await;
+        Self { listener, port, _pair: pair }
+    }
+
+    /// A visitor, and the service's end of its stream.
+    pub(crate) async fn meet(&self) -> (TcpStream, TcpStream) {
+        let visitor = TcpStream::connect(self.port.address()).await.unwrap();
+        let (service, _) = self.listener.accept().await.unwrap();
+        (visitor, service)
+    }
+}
+
 pub(crate) async fn connected(client: &Client) {
     let mut state = client.state();
     let there = state.wait_for(|state| matches!(state, State::Connected { .. }));

@@ -1,13 +1,15 @@
 //! The registry's word on this provider's light nodes: who they are and which keys they have (SP-35). All of it is read at
-//! the start and after a re-org, else whatever events name.
+//! the start and after a re-org, else whatever events name; at the block that is followed, never at the newest, so that
+//! what a later block changes is named by an event that is still to come, or never was.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use alloy::eips::BlockId;
 use alloy::primitives::{Address, U256};
 use futures::StreamExt as _;
-use iono_bindings::{Fizz, IFizzRegistry};
+use iono_bindings::{Fizz, IFizzRegistry, light_nodes};
 use iono_host::market::reader::{ReadError, Reader};
 use iono_host::market::unread::Unread;
 use iono_identity::Pin;
@@ -17,8 +19,6 @@ use super::Gateway;
 
 /// Nodes that are read at a time.
 const READERS: usize = 16;
-/// Nodes in one answer when all are read.
-const PAGE: u32 = 200;
 /// How often it is looked for what events named.
 const TICK: Duration = Duration::from_millis(500);
 /// Wait before a chain that cannot be read is asked again.
@@ -76,11 +76,16 @@ impl Roll {
         };
     }
 
-    /// Reads these nodes from the chain.
-    async fn read(&self, reader: &Reader, ids: impl IntoIterator<Item = FizzId>) -> Result<(), ReadError> {
+    /// Reads these nodes as they were at a block.
+    async fn read(
+        &self,
+        reader: &Reader,
+        at: BlockId,
+        ids: impl IntoIterator<Item = FizzId>,
+    ) -> Result<(), ReadError> {
         let registry = IFizzRegistry::new(self.registry, reader.provider());
         let read = futures::stream::iter(ids).map(async |id: FizzId| {
-            let fizz = registry.node(U256::from(id.0)).call().await;
+            let fizz = registry.node(U256::from(id.0)).block(at).call().await;
             (id, fizz)
         });
         let mut read = std::pin::pin!(read.buffer_unordered(READERS));
@@ -90,19 +95,11 @@ impl Roll {
         Ok(())
     }
 
-    /// Reads all light nodes that there are, and forgets those that there are no more.
-    async fn read_all(&self, reader: &Reader) -> Result<(), ReadError> {
+    /// Reads all light nodes that there were at a block, and forgets those that there are no more.
+    async fn read_all(&self, reader: &Reader, at: BlockId) -> Result<(), ReadError> {
         let registry = IFizzRegistry::new(self.registry, reader.provider());
-        let mut found = HashMap::new();
-        for first in (1..=u32::MAX).step_by(PAGE as usize) {
-            let page = registry.nodesFrom(U256::from(first), U256::from(PAGE)).call().await?;
-            let named = (first..).map(FizzId).zip(&page);
-            found.extend(named.filter_map(|(id, fizz)| Some((id, self.listed(fizz)?))));
-            if page.len() < PAGE as usize {
-                break;
-            }
-        }
-        *self.nodes.write().unwrap_or_else(PoisonError::into_inner) = found;
+        let found = light_nodes(&registry, at, |id, fizz| Some((FizzId(id), self.listed(&fizz)?))).await?;
+        *self.nodes.write().unwrap_or_else(PoisonError::into_inner) = found.into_iter().collect();
         Ok(())
     }
 
@@ -124,19 +121,10 @@ impl Gateway {
     /// Keeps the roll as the registry has it.
     pub(super) async fn follow_roll(self: Arc<Self>) {
         loop {
-            let unread = self.node.take_unread();
-            let read = match &unread {
-                Unread::All => self.roll.read_all(&self.node.reader).await,
-                Unread::These(ids) => self.roll.read(&self.node.reader, ids.iter().copied()).await,
-            };
-            let wait = match read {
-                Ok(()) => {
-                    self.dismiss_strangers();
-                    TICK
-                }
+            let wait = match self.read_roll().await {
+                Ok(()) => TICK,
                 Err(error) => {
                     tracing::warn!(%error, "the registry of light nodes cannot be read; trying again");
-                    self.node.note_unread(unread);
                     AGAIN
                 }
             };
@@ -145,6 +133,25 @@ impl Gateway {
                 () = self.token.cancelled() => return,
             }
         }
+    }
+
+    /// Reads what was noted, once the chain is followed to its head: an RPC may not know what was long ago.
+    async fn read_roll(&self) -> Result<(), ReadError> {
+        if !self.node.view().caught_up {
+            return Ok(());
+        }
+        let unread = self.node.take_unread();
+        // After that: what is noted is in this block or before it.
+        let at = BlockId::number(self.node.view().head.number);
+        let read = match &unread {
+            Unread::All => self.roll.read_all(&self.node.reader, at).await,
+            Unread::These(ids) => self.roll.read(&self.node.reader, at, ids.iter().copied()).await,
+        };
+        match read {
+            Ok(()) => self.dismiss_strangers(),
+            Err(_) => self.node.note_unread(unread),
+        }
+        read
     }
 
     /// Ends the connections of light nodes whose key is theirs no more.
