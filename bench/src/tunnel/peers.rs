@@ -173,7 +173,7 @@ async fn run_gateway(place: &Place) -> Result<()> {
     let config = GatewayConfig {
         listener: TcpListener::bind(("0.0.0.0", place.port)).await?,
         identity,
-        admission: Arc::new(move |pin| known.contains(&pin)),
+        admission: Arc::new(move |pin| Some(known.contains(&pin))),
         limits: Limits::default(),
     };
     // Two thousand ports for visitors and three connections for each light node.

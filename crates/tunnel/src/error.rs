@@ -71,5 +71,6 @@ fn words(reason: Farewell) -> &'static str {
         Farewell::Replaced => "another client with the same key has connected",
         Farewell::Full => "it serves as many light nodes as it can",
         Farewell::Stale => "the control connection that this belonged to has ended",
+        Farewell::Starting => "it has just started and does not know its light nodes yet",
     }
 }

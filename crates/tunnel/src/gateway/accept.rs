@@ -76,27 +76,25 @@ async fn greet(shared: &Shared, stream: TcpStream) -> Result<(Link, Role), Tunne
 /// Who it is decides what becomes of the connection.
 async fn admit(shared: Arc<Shared>, mut link: Link, role: Role) {
     let pin = link.pin();
-    let refusal = if !(shared.admission)(pin) {
-        (Farewell::NotAdmitted, NOT_ADMITTED)
-    } else {
-        match role {
-            Role::Control { process } => match session(&shared, pin) {
-                Some(session) => {
-                    socket::prepare(link.tls.get_ref().0.tcp(), shared.limits.control);
-                    return control::serve(shared, session, link, process).await;
+    let refusal = match ((shared.admission)(pin), role) {
+        (None, _) => (Farewell::Starting, 0),
+        (Some(false), _) => (Farewell::NotAdmitted, NOT_ADMITTED),
+        (Some(true), Role::Control { process }) => match session(&shared, pin) {
+            Some(session) => {
+                socket::prepare(link.tls.get_ref().0.tcp(), shared.limits.control);
+                return control::serve(shared, session, link, process).await;
+            }
+            None => (Farewell::Full, NOT_ADMITTED),
+        },
+        (Some(true), Role::Data { epoch }) => {
+            let pool = shared.sessions().get(&pin).and_then(|session| session.pool_of(epoch));
+            match pool.map(|pool| pool.add(link)) {
+                Some(Some(back)) => {
+                    link = back;
+                    (Farewell::Full, 1)
                 }
-                None => (Farewell::Full, NOT_ADMITTED),
-            },
-            Role::Data { epoch } => {
-                let pool = shared.sessions().get(&pin).and_then(|session| session.pool_of(epoch));
-                match pool.map(|pool| pool.add(link)) {
-                    Some(Some(back)) => {
-                        link = back;
-                        (Farewell::Full, 1)
-                    }
-                    // It was taken in; or its epoch is over, and the client knows or will.
-                    Some(None) | None => return,
-                }
+                // It was taken in; or its epoch is over, and the client knows or will.
+                Some(None) | None => return,
             }
         }
     };

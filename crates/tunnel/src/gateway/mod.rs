@@ -25,8 +25,9 @@ use crate::tasks::Tasks;
 use crate::wire::VERSIONS;
 use crate::{Limits, TunnelError};
 
-/// Says which keys are light nodes of this gateway; the registry's word. Asked once per connection, so it must not wait.
-pub type Admission = Arc<dyn Fn(Pin) -> bool + Send + Sync>;
+/// Says which keys are light nodes of this gateway; the registry's word, or nothing while that is not known yet. Asked once
+/// per connection, so it must not wait.
+pub type Admission = Arc<dyn Fn(Pin) -> Option<bool> + Send + Sync>;
 
 /// What a gateway needs.
 pub struct GatewayConfig {

@@ -68,6 +68,8 @@ pub enum Farewell {
     Full = 3,
     /// The data connection's epoch is over.
     Stale = 4,
+    /// The gateway does not know its light nodes yet.
+    Starting = 5,
 }
 
 impl Message {
@@ -126,6 +128,7 @@ impl Message {
                     2 => Farewell::Replaced,
                     3 => Farewell::Full,
                     4 => Farewell::Stale,
+                    5 => Farewell::Starting,
                     _ => return Err(malformed),
                 };
                 Self::Goodbye { reason, retry_after: u16::from_be_bytes([*high, *low]) }
@@ -172,6 +175,7 @@ mod tests {
             goodbye(Farewell::Replaced),
             goodbye(Farewell::Full),
             goodbye(Farewell::Stale),
+            goodbye(Farewell::Starting),
         ];
         for message in all {
             assert_eq!(read_back(&message), message);

@@ -58,7 +58,7 @@ pub(crate) async fn gateway(keys: &Keys, at: SocketAddr, limits: Limits) -> (Gat
     let config = GatewayConfig {
         listener: TcpListener::bind(at).await.unwrap(),
         identity: keys.get("gateway"),
-        admission: Arc::new(move |pin| known.contains(&pin)),
+        admission: Arc::new(move |pin| Some(known.contains(&pin))),
         limits,
     };
     Gateway::start(config).unwrap()

@@ -21,6 +21,8 @@ use super::Gateway;
 const READERS: usize = 16;
 /// How often it is looked for what events named.
 const TICK: Duration = Duration::from_millis(500);
+/// The same until the chain's head is reached: light nodes wait.
+const STARTING: Duration = Duration::from_millis(50);
 /// Wait before a chain that cannot be read is asked again.
 const AGAIN: Duration = Duration::from_secs(2);
 /// Numbers of the states that may connect: members, and those that left and may still serve leases.
@@ -30,7 +32,8 @@ const MAY_CONNECT: [u8; 2] = [2, 3];
 pub(super) struct Roll {
     registry: Address,
     provider: ProviderId,
-    nodes: RwLock<HashMap<FizzId, Listed>>,
+    /// Nothing until they were read.
+    nodes: RwLock<Option<HashMap<FizzId, Listed>>>,
 }
 
 /// What the registry says of one.
@@ -47,17 +50,17 @@ impl Roll {
         Self { registry, provider, nodes: RwLock::default() }
     }
 
-    /// Whether a key is one of its light nodes'.
-    pub(super) fn has(&self, pin: Pin) -> bool {
+    /// Whether a key is one of its light nodes'; nothing while these are not known.
+    pub(super) fn has(&self, pin: Pin) -> Option<bool> {
         let nodes = self.nodes.read().unwrap_or_else(PoisonError::into_inner);
         // Few connections are made, and thousands of nodes are looked through in microseconds.
-        nodes.values().any(|listed| listed.pins.contains(&pin))
+        Some(nodes.as_ref()?.values().any(|listed| listed.pins.contains(&pin)))
     }
 
     /// A light node, if this key is its own.
     pub(super) fn find(&self, fizz: FizzId, pin: Pin) -> Option<Listed> {
         let nodes = self.nodes.read().unwrap_or_else(PoisonError::into_inner);
-        nodes.get(&fizz).filter(|listed| listed.pins.contains(&pin)).copied()
+        nodes.as_ref()?.get(&fizz).filter(|listed| listed.pins.contains(&pin)).copied()
     }
 
     /// What is kept of one; nothing of a node that is not this provider's.
@@ -70,6 +73,8 @@ impl Roll {
 
     fn note(&self, id: FizzId, fizz: &Fizz) {
         let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
+        // All are read first.
+        let Some(nodes) = nodes.as_mut() else { return };
         match self.listed(fizz) {
             Some(listed) => nodes.insert(id, listed),
             None => nodes.remove(&id),
@@ -99,7 +104,7 @@ impl Roll {
     async fn read_all(&self, reader: &Reader, at: BlockId) -> Result<(), ReadError> {
         let registry = IFizzRegistry::new(self.registry, reader.provider());
         let found = light_nodes(&registry, at, |id, fizz| Some((FizzId(id), self.listed(&fizz)?))).await?;
-        *self.nodes.write().unwrap_or_else(PoisonError::into_inner) = found.into_iter().collect();
+        *self.nodes.write().unwrap_or_else(PoisonError::into_inner) = Some(found.into_iter().collect());
         Ok(())
     }
 
@@ -122,7 +127,8 @@ impl Gateway {
     pub(super) async fn follow_roll(self: Arc<Self>) {
         loop {
             let wait = match self.read_roll().await {
-                Ok(()) => TICK,
+                Ok(true) => TICK,
+                Ok(false) => STARTING,
                 Err(error) => {
                     tracing::warn!(%error, "the registry of light nodes cannot be read; trying again");
                     AGAIN
@@ -135,10 +141,10 @@ impl Gateway {
         }
     }
 
-    /// Reads what was noted, once the chain is followed to its head: an RPC may not know what was long ago.
-    async fn read_roll(&self) -> Result<(), ReadError> {
+    /// Reads what was noted; `false` while the chain is not followed to its head: an RPC may not know what was long ago.
+    async fn read_roll(&self) -> Result<bool, ReadError> {
         if !self.node.view().caught_up {
-            return Ok(());
+            return Ok(false);
         }
         let unread = self.node.take_unread();
         // After that: what is noted is in this block or before it.
@@ -151,13 +157,13 @@ impl Gateway {
             Ok(()) => self.dismiss_strangers(),
             Err(_) => self.node.note_unread(unread),
         }
-        read
+        read.map(|()| true)
     }
 
     /// Ends the connections of light nodes whose key is theirs no more.
     fn dismiss_strangers(&self) {
         let pins: Vec<Pin> = self.members().values().map(|member| member.pin).collect();
-        for pin in pins.into_iter().filter(|pin| !self.roll.has(*pin)) {
+        for pin in pins.into_iter().filter(|pin| self.roll.has(*pin) == Some(false)) {
             self.tunnel.forget(pin);
         }
     }
