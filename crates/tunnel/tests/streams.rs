@@ -5,10 +5,12 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use common::{Pair, Stage, client, connected, echo, eventually, gateway, limits, local, udp_echo, visit};
+use common::{
+    Pair, Stage, client, connected, echo, eventually, gateway, gateway_with, limits, local, udp_echo, visit,
+};
 use iono_identity::{peer_client_config, peer_server_config};
 use iono_tunnel::wire::{Open, Purpose};
 use iono_tunnel::{Event, Limits, State};
@@ -277,6 +279,24 @@ async fn a_gateway_that_restarts_is_found_again_and_streams_end_in_order() {
     let session = second.expect(keys.pin("client"));
     eventually("the client's return", || session.is_present()).await;
     connected(&pair.client).await;
+}
+
+/// Strangers are sent away for half a minute; who only came too early is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_does_not_know_its_light_nodes_yet_has_them_soon() {
+    let keys = common::Keys::new();
+    let known = Arc::new(OnceLock::new());
+    let admission = Arc::clone(&known);
+    let admission = Arc::new(move |_| admission.get().copied());
+    let (gateway, _events) = gateway_with(&keys, local(), limits(), admission).await;
+    let (client, _messages) = client(&keys, "client", gateway.address(), local(), limits());
+    let mut state = client.state();
+    let early = state.wait_for(
+        |state| matches!(state, State::Away { why: Some(why) } if why.contains("does not know its light nodes yet")),
+    );
+    tokio::time::timeout(common::PATIENCE, early).await.unwrap().unwrap();
+    known.set(true).unwrap();
+    connected(&client).await;
 }
 
 /// The newer process with a key has it; the older one keeps away for a while.

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use iono_identity::{Pin, ServerIdentity};
-use iono_tunnel::{Client, ClientConfig, Event, Exposure, Gateway, GatewayConfig, Limits, Session, State};
+use iono_tunnel::{
+    Admission, Client, ClientConfig, Event, Exposure, Gateway, GatewayConfig, Limits, Session, State,
+};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -55,13 +57,17 @@ pub(crate) fn limits() -> Limits {
 /// A gateway that admits the keys "client" and "other".
 pub(crate) async fn gateway(keys: &Keys, at: SocketAddr, limits: Limits) -> (Gateway, mpsc::Receiver<Event>) {
     let known = [keys.pin("client"), keys.pin("other")];
-    let config = GatewayConfig {
-        listener: TcpListener::bind(at).await.unwrap(),
-        identity: keys.get("gateway"),
-        admission: Arc::new(move |pin| Some(known.contains(&pin))),
-        limits,
-    };
-    Gateway::start(config).unwrap()
+    gateway_with(keys, at, limits, Arc::new(move |pin| Some(known.contains(&pin)))).await
+}
+
+pub(crate) async fn gateway_with(
+    keys: &Keys,
+    at: SocketAddr,
+    limits: Limits,
+    admission: Admission,
+) -> (Gateway, mpsc::Receiver<Event>) {
+    let listener = TcpListener::bind(at).await.unwrap();
+    Gateway::start(GatewayConfig { listener, identity: keys.get("gateway"), admission, limits }).unwrap()
 }
 
 /// A client with this key whose services are all at `service`; the service "nothing" does not exist.
