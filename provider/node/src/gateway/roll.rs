@@ -1,6 +1,6 @@
 //! The registry's word on this provider's light nodes: who they are and which keys they have (SP-35). All of it is read at
-//! the start and after a re-org, else whatever events name; at the block that is followed, never at the newest, so that
-//! what a later block changes is named by an event that is still to come, or never was.
+//! the start and after a re-org, else whatever events name; at the block that is followed, never at the newest: what
+//! a later block changes is named by its event once that block is followed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
